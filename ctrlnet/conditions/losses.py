@@ -1,0 +1,110 @@
+"""Conditions as losses: the violation over sampled states and along trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ctrlnet.conditions.clauses import Clause, Condition
+from ctrlnet.errors import ShapeError, UsageError
+from ctrlnet.integrators import Integrator, solve
+from ctrlnet.sets import Box, Number
+from ctrlnet.types import Field
+
+_TINY = 1e-12  # keeps a relative margin finite at the equilibrium, where margin and scale vanish
+
+Conjunction: TypeAlias = Condition | Sequence[Any]  # a condition, or a tuple of them, nested or not
+
+
+def violation(
+    condition: Conjunction, system: Field, x: Tensor, *, relative: bool = False, slack: Number = 0.0
+) -> Tensor:
+    """Mean hinge of every clause,  Σ_clauses mean_x max(0, slack - margin(x)),  a scalar to be minimised.
+
+    The mean is over the states in the clause's set. Zero at every sampled state is evidence, never a proof.
+
+    Args:
+        condition: a condition, or a tuple of them, meant as a conjunction.
+        system: closed loop, maps (..., n) to (..., n).
+        x: sampled states, (..., n).
+        relative: divide each margin by its clause's scale (V for a decrease), held constant for the gradient, so that
+            states near the equilibrium count as much as those far away.
+        slack: how far inside a margin has to be before it counts as met; a trained policy needs some to be provable.
+
+    Raises:
+        ShapeError: x is no float tensor, or V or the field gives another shape.
+        UsageError: the condition has no clauses.
+
+    Source: Rodriguez, Ames and Yue, LyaNet: A Lyapunov framework for training neural ODEs, 2022.
+    """
+    if not isinstance(x, Tensor) or x.ndim == 0 or not x.is_floating_point():
+        raise ShapeError(f"x is {x!r}; give sampled states as a floating-point tensor of shape (..., n).")
+    hinges = [_hinge(clause, x, relative, slack) for clause in clauses_of(condition, system)]
+    return torch.stack(hinges).sum()
+
+
+def trajectory_violation(
+    condition: Conjunction,
+    system: Field,
+    x0: Tensor,
+    times: Tensor,
+    *,
+    method: str | Integrator = "rk4",
+    step: Number | None = None,
+    relative: bool = False,
+    slack: Number = 0.0,
+    within: Box | None = None,
+) -> Tensor:
+    """The violation at the states that trajectories visit, a scalar.
+
+    The trajectories decide where to look and carry no gradient; the loss at the visited states does. Where one of
+    them diverges, all count up to the last instant at which they are finite; `within` keeps the loss finite too.
+
+    Args:
+        x0: initial states, (..., n).
+        times: instants [s], (t,), increasing.
+        method, step: as for `solve`.
+        condition, system, relative, slack: as for `violation`.
+        within: the visited states outside this box do not count; None counts all.
+
+    Source: Rodriguez, Ames and Yue, LyaNet, 2022: path-integral Lyapunov learning.
+    """
+    with torch.no_grad():
+        visited = solve(system, x0, times, method=method, step=step).x
+    if within is not None:
+        visited = visited[within.contains(visited)]
+    return violation(condition, system, visited, relative=relative, slack=slack)
+
+
+def clauses_of(condition: Conjunction, system: Field) -> list[Clause]:
+    """Every clause of a condition or of a nested tuple of conditions.
+
+    Raises:
+        UsageError: there is none, or an entry is no condition.
+    """
+    if isinstance(condition, (tuple, list)):
+        found = [clause for part in condition for clause in clauses_of(part, system)]
+    elif hasattr(condition, "clauses"):
+        found = condition.clauses(system)
+    else:
+        raise UsageError(f"{condition!r} is no condition; give one such as ExponentialStability(V, rate), or a tuple.")
+    if not found:
+        raise UsageError("The condition has no clauses; give at least one, such as ExponentialStability(V, rate).")
+    return found
+
+
+def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number) -> Tensor:
+    margin = clause.margin(x)
+    if relative and clause.scale is not None:
+        with torch.no_grad():
+            scale = clause.scale(x).abs() + _TINY
+        margin = margin / scale
+    hinge = torch.relu(float(slack) - margin)
+    if not clause.where:
+        return hinge.sum() / max(hinge.numel(), 1)  # zero, not NaN, where there is no state
+    with torch.no_grad():
+        inside = torch.stack([w(x) <= 0 for w in clause.where]).all(0).to(hinge.dtype)
+    return (hinge * inside).sum() / inside.sum().clamp(min=1)

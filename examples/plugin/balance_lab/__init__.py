@@ -1,0 +1,1 @@
+"""Plug-ins for ctrlnet by somebody else."""
