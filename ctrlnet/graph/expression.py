@@ -1,0 +1,233 @@
+"""The traced function as a small graph of flat vectors, simplified while it is built.
+
+A node is (operation, arguments, attribute) and a vector of known size. Equal nodes are one node, so a term minus
+itself is zero, and arithmetic on constants is done in rationals: nothing here rounds. Functions of constants whose
+value is not rational, such as tanh(0.3), stay in the graph as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ctrlnet.graph.constants import Constant, Floats
+
+FOLDED_PRODUCTS = 1 << 16  # larger constant products stay symbolic: a rational costs a microsecond
+
+RATIONAL_UNARY: dict[str, Any] = {
+    "neg": lambda a: -a,
+    "square": lambda a: a * a,
+    "relu": lambda a: max(a, Fraction(0)),
+    "abs": abs,
+}
+RATIONAL_BINARY: dict[str, Any] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "maximum": max,
+    "minimum": min,
+}
+VALUE_AT_ZERO = {"sin": 0, "tanh": 0, "cos": 1, "exp": 1}
+
+
+@dataclass(frozen=True)
+class Node:
+    operation: str
+    arguments: tuple[int, ...]
+    attribute: Any
+    size: int
+
+
+class Graph:
+    """A growing list of nodes in topological order; `add` returns the number of the simplified node."""
+
+    def __init__(self, dimension: int):
+        self.dimension = dimension
+        self.nodes: list[Node] = []
+        self._known: dict[object, int] = {}
+        self.input = self._append("input", (), dimension, dimension)
+
+    def constant(self, values: Constant | Sequence[Fraction] | Sequence[int] | Floats) -> int:
+        if not isinstance(values, (Constant, np.ndarray)):
+            values = [Fraction(value) for value in values]
+        held = values if isinstance(values, Constant) else Constant(values)
+        return self._append("constant", (), held, held.size, held.key)
+
+    def held(self, node: int) -> Constant | None:
+        """The constant a node holds, or None."""
+        attribute = self.nodes[node].attribute
+        return attribute if isinstance(attribute, Constant) else None
+
+    def size(self, node: int) -> int:
+        return self.nodes[node].size
+
+    # ---- structure -------------------------------------------------------------------------------------------------
+
+    def take(self, a: int, index: Iterable[int]) -> int:
+        """Entries a[i] for i in index: indexing, transposition and broadcasting in one."""
+        index = tuple(int(i) for i in index)
+        node = self.nodes[a]
+        if index == tuple(range(node.size)):
+            return a
+        if isinstance(node.attribute, Constant):
+            return self.constant(node.attribute.take(index))
+        if node.operation == "take":
+            return self.take(node.arguments[0], [node.attribute[i] for i in index])
+        return (
+            self._take_part(a, index)
+            if node.operation == "concatenate"
+            else self._append("take", (a,), index, len(index))
+        )
+
+    def _take_part(self, a: int, index: tuple[int, ...]) -> int:
+        """A selection that stays within one part of a concatenation is a selection from that part."""
+        start = 0
+        for part in self.nodes[a].arguments:
+            stop = start + self.size(part)
+            if all(start <= i < stop for i in index):
+                return self.take(part, [i - start for i in index])
+            start = stop
+        return self._append("take", (a,), index, len(index))
+
+    def concatenate(self, parts: Sequence[int]) -> int:
+        parts = tuple(part for part in parts if self.size(part))
+        if len(parts) == 1:
+            return parts[0]
+        constants = [self.held(part) for part in parts]
+        if all(constants):
+            return self.constant([value for held in constants if held for value in held.fractions])
+        return self._append("concatenate", parts, None, sum(self.size(part) for part in parts))
+
+    # ---- linear maps and sums --------------------------------------------------------------------------------------
+
+    def linear(self, a: int, weight: Floats) -> int:
+        """W a with an exact binary matrix W of shape (rows, size of a)."""
+        held = self.held(a)
+        if not weight.any() or (held and held.all_equal(0)):
+            return self.constant([0] * len(weight))
+        if held and weight.size <= FOLDED_PRODUCTS:
+            return self.constant([_dot(row, held.fractions) for row in weight])
+        if weight.shape[0] == weight.shape[1] and np.array_equal(weight, np.eye(len(weight))):
+            return a
+        return self._append("linear", (a,), weight, len(weight), (weight.shape, (weight + 0.0).tobytes()))
+
+    def sum(self, a: int, groups: int) -> int:
+        """Sums of consecutive equal parts: entry j is the sum of a[j m], ..., a[j m + m - 1] with m = size / groups."""
+        m, held = self.size(a) // groups, self.held(a)
+        if m == 1:
+            return a
+        if held:
+            return self.constant([sum(held.fractions[j * m : j * m + m], Fraction(0)) for j in range(groups)])
+        return self._append("sum", (a,), groups, groups)
+
+    # ---- elementwise -----------------------------------------------------------------------------------------------
+
+    def unary(self, operation: str, a: int) -> int:
+        held = self.held(a)
+        if held and operation in RATIONAL_UNARY:
+            return self.constant([RATIONAL_UNARY[operation](value) for value in held.fractions])
+        if held and operation in VALUE_AT_ZERO and held.all_equal(0):
+            return self.constant([VALUE_AT_ZERO[operation]] * held.size)
+        if operation == "neg" and self.nodes[a].operation == "neg":
+            return self.nodes[a].arguments[0]
+        return self._append(operation, (a,), None, self.size(a))
+
+    def binary(self, operation: str, a: int, b: int) -> int:
+        left, right = self.held(a), self.held(b)
+        if left and right and not (operation == "div" and 0 in right.fractions):
+            function = RATIONAL_BINARY[operation]
+            return self.constant([function(p, q) for p, q in zip(left.fractions, right.fractions, strict=True)])
+        simpler = self._simplified(operation, a, b, left, right)
+        if simpler is not None:
+            return simpler
+        if operation in ("add", "mul", "maximum", "minimum") and b < a:
+            a, b = b, a
+        return self._append(operation, (a, b), None, self.size(a))
+
+    def _simplified(self, operation: str, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
+        """Identities of the real numbers: neutral elements, a - a = 0, a a = a squared, max(a, a) = a."""
+        if operation == "add":
+            return b if left and left.all_equal(0) else a if right and right.all_equal(0) else None
+        if operation == "sub":
+            return self._difference(a, b, left, right)
+        if operation == "mul":
+            return self._square_or_scale(a, b, left, right)
+        if operation == "div":
+            return a if right and right.all_equal(1) else self._reciprocal(a, right)
+        return a if a == b else None
+
+    def _difference(self, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
+        if a == b:
+            return self.constant([0] * self.size(a))
+        if left and left.all_equal(0):
+            return self.unary("neg", b)
+        return a if right and right.all_equal(0) else None
+
+    def _square_or_scale(self, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
+        if a == b:
+            return self.unary("square", a)
+        for held, factor, other in ((left, a, b), (right, b, a)):
+            if held and held.all_equal(0):
+                return factor
+            if held and held.all_equal(1):
+                return other
+            if held and held.all_equal(-1):
+                return self.unary("neg", other)
+        return None
+
+    def _reciprocal(self, a: int, right: Constant | None) -> int | None:
+        """Division by a constant is multiplication by the exact reciprocal."""
+        if right is None or 0 in right.fractions:
+            return None
+        return self.binary("mul", a, self.constant([1 / value for value in right.fractions]))
+
+    # ---- substitution ----------------------------------------------------------------------------------------------
+
+    def copy_into(self, other: Graph, outputs: Sequence[int], state: int) -> list[int]:
+        """Rebuild `outputs` in another graph with the input replaced by its node `state`; simplifies on the way."""
+        images: dict[int, int] = {self.input: state}
+        for number in self.reachable(outputs):
+            images.setdefault(number, other.rebuild(self.nodes[number], images))
+        return [images[output] for output in outputs]
+
+    def rebuild(self, node: Node, images: dict[int, int]) -> int:
+        arguments = [images[argument] for argument in node.arguments]
+        match node.operation:
+            case "input":
+                return self.input
+            case "constant":
+                return self.constant(node.attribute)
+            case "concatenate":
+                return self.concatenate(arguments)
+            case "take" | "linear" | "sum":
+                return int(getattr(self, node.operation)(arguments[0], node.attribute))
+        return (
+            self.unary(node.operation, *arguments) if len(arguments) == 1 else self.binary(node.operation, *arguments)
+        )
+
+    def reachable(self, outputs: Sequence[int]) -> list[int]:
+        """The nodes that the outputs need, in topological order."""
+        needed: set[int] = set()
+        pending = list(outputs)
+        while pending:
+            number = pending.pop()
+            if number not in needed:
+                needed.add(number)
+                pending.extend(self.nodes[number].arguments)
+        return sorted(needed)
+
+    def _append(self, operation: str, arguments: tuple[int, ...], attribute: Any, size: int, key: Any = None) -> int:
+        identity = (operation, arguments, attribute if key is None else key)
+        if identity not in self._known:
+            self._known[identity] = len(self.nodes)
+            self.nodes.append(Node(operation, arguments, attribute, size))
+        return self._known[identity]
+
+
+def _dot(row: Floats, values: Sequence[Fraction]) -> Fraction:
+    return sum((Fraction(float(w)) * v for w, v in zip(row, values, strict=True) if w and v), Fraction(0))

@@ -1,0 +1,179 @@
+"""`certify`: exponential stability on a level set, proved by branch and bound and confirmed by the checker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctrlnet.checker import check_bytes
+from ctrlnet.conditions import ExponentialStability
+from ctrlnet.errors import UsageError
+from ctrlnet.prover.certificate import Json, certificate_bytes, corners, graph_document, number
+from ctrlnet.prover.equilibrium import Neighbourhood, center, neighbourhood, refuted
+from ctrlnet.prover.interval import interval_bounds
+from ctrlnet.prover.loop import Loop, close_loop
+from ctrlnet.prover.search import Budget, Search
+from ctrlnet.prover.verdict import Verdict, leaves_of
+from ctrlnet.sets import Box
+from ctrlnet.systems import System
+
+SHRINKS = 4  # smaller neighbourhoods tried when the checker does not confirm the largest
+
+
+def certify(
+    condition: ExponentialStability,
+    system: Callable[[Tensor], Tensor],
+    box: Box,
+    *,
+    level: float | None = None,
+    budget: Budget | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """Prove a condition for a closed loop on a level set inside a box, equilibrium included.
+
+    Theorem sought, for S = {x in box : V(x) <= level}: S lies in the interior of the box, V > 0 on S but at x*, and
+    every solution of x' = F(x) from S stays in S with V(x(t)) <= exp(-rate t) V(x(0)).
+
+    Args:
+        condition: `ExponentialStability(V, rate, at)`.
+        system: the closed loop F, maps (..., n) to (..., n): a `ClosedLoop` or any torch function.
+        box: the region searched; the equilibrium lies in its interior.
+        level: the level to prove; None for the largest found.
+        budget: limits of the search.
+        provenance: what to record about the origin of V and F.
+
+    Errors: UsageError, ShapeError, TraceError, NonFinite for what cannot be meant. A false claim is a verdict.
+    """
+    _check_usage(condition, system, box, level)
+    loop = statement_loop(condition, system, box)
+    region = "level" if level is None else str(level)
+    words = f"V falls at least as exp(-{float(loop.rate):g} t) on {{V <= {region}}} inside {box}."
+    early = _at_the_equilibrium(loop, box, words)
+    if isinstance(early, Verdict):
+        return early
+    for attempt in range(SHRINKS):
+        local = early.shrunk(0.7**attempt, center(loop))
+        search = Search(loop, box.lower, box.upper, local, level=level, budget=budget or Budget())
+        verdict = _concluded(search, search.run(), words, provenance or {})
+        if verdict.report is None or verdict.report.ok or "equilibrium" not in verdict.report.reason:
+            return verdict
+    return verdict
+
+
+def statement_loop(condition: ExponentialStability, system: Callable[[Tensor], Tensor], box: Box) -> Loop:
+    """The traced closed loop that a certificate of this condition is about."""
+    at = (0.0,) * box.dimension if condition.at is None else tuple(condition.at)
+    return close_loop(condition.V, system, box, Fraction(condition.rate), tuple(Fraction(value) for value in at))
+
+
+def statement_document(loop: Loop, box: Box, level: float) -> Json:
+    """The parts of the certificate that say what is claimed: `statement` and `graphs`."""
+    statement = {
+        "kind": "exponential_stability",
+        "box": corners(box.lower, box.upper),
+        "equilibrium": [number(value) for value in loop.equilibrium],
+        "rate": number(loop.rate),
+        "level": number(level),
+    }
+    graphs = {"V": graph_document(loop.graph, loop.value), "F": graph_document(loop.graph, loop.field)}
+    return {"statement": statement, "graphs": graphs}
+
+
+def _check_usage(condition: Any, system: Any, box: Box, level: float | None) -> None:
+    if not isinstance(condition, ExponentialStability):
+        kind = type(condition).__name__
+        raise UsageError(f"certify proves ExponentialStability; got {kind}. For another margin use ctrlnet.prove.")
+    if isinstance(system, System):
+        raise UsageError("The system has no policy; certify proves a closed loop. Give ClosedLoop(plant, policy).")
+    if getattr(system, "period", None) is not None:
+        raise UsageError(
+            "The loop has a hold period; certify proves the continuous loop. Give ClosedLoop(plant, policy)."
+        )
+    at = (
+        box.center.new_zeros(box.dimension)
+        if condition.at is None
+        else box.center.new_tensor([float(a) for a in condition.at])
+    )
+    if at.shape != box.lower.shape or not bool(((box.lower < at) & (at < box.upper)).all()):
+        raise UsageError(f"The equilibrium {at.tolist()} is not inside {box}. Give a box with it in its interior.")
+    if level is not None and not 0 < level < float("inf"):
+        raise UsageError(
+            f"level is {level}; it must be positive and finite, or None for the largest that can be proved."
+        )
+
+
+def _at_the_equilibrium(loop: Loop, box: Box, words: str) -> Neighbourhood | Verdict:
+    if problem := loop.unsettled():
+        there = center(loop)
+        moves = interval_bounds(loop.graph, [loop.field], there[None], there[None])[0]
+        certain = bool(((moves.lower > 0) | (moves.upper < 0)).any())
+        return Verdict(
+            "falsified" if certain else "undecided", words, problem, counterexample=there if certain else None
+        )
+    local = neighbourhood(loop, box.lower, box.upper)
+    if local is not None:
+        return local
+    if refuted(loop, box.lower, box.upper):
+        return Verdict(
+            "falsified",
+            words,
+            "V does not fall at this rate along a ray from the equilibrium, however near: no level is true.",
+        )
+    return Verdict(
+        "undecided", words, "Undecided at the equilibrium: no box around it satisfies the matrix inequalities."
+    )
+
+
+def _concluded(search: Search, level: float, words: str, provenance: Mapping[str, Any]) -> Verdict:
+    verdict = Verdict(
+        "undecided", words, level=0.0, sampled_level=search.sampled, counterexample=search.counterexample,
+        boxes=search.bounded, seconds=search.seconds, leaves=leaves_of(search.forest),
+    )  # fmt: skip
+    if level == 0:
+        return _without_level(search, verdict)
+    box = Box(search.lower, search.upper)
+    said = statement_document(search.loop, box, level)
+    data = certificate_bytes(said["statement"], said["graphs"], _proof(search), provenance)
+    report = check_bytes(data)
+    if not report.ok:
+        return replace(verdict, reason=f"The checker did not confirm the proof: {report.reason}", report=report)
+    return replace(
+        verdict, status="certified", statement=report.statement, level=level, report=report, certificate=data
+    )
+
+
+def _proof(search: Search) -> Json:
+    trees = [search.forest.encode(root) for root in range(1 + 2 * search.n)]
+    faces = [[trees[1 + 2 * axis], trees[2 + 2 * axis]] for axis in range(search.n)]
+    return {"equilibrium": corners(search.local.lower, search.local.upper), "interior": trees[0], "faces": faces}
+
+
+def _without_level(search: Search, verdict: Verdict) -> Verdict:
+    x = search.counterexample
+    if search.level is not None and x is not None and _violates(search, x):
+        return replace(
+            verdict,
+            status="falsified",
+            reason=f"The statement is false at x = {x.tolist()}, where V(x) <= {search.level}.",
+        )
+    if search.level is None and search.ceiling <= 0:
+        return replace(
+            verdict, reason="V is not positive at a sampled state: no level is true." if x is not None else ""
+        )
+    return replace(
+        verdict,
+        reason=f"The budget of {search.budget.seconds:g} s or {search.budget.boxes} boxes ended before a proof.",
+    )
+
+
+def _violates(search: Search, x: Tensor) -> bool:
+    """In interval arithmetic: V(x) <= level, and x lies on the boundary, or the margin or V is not positive there."""
+    loop, level = search.loop, search.level
+    value, margin = (b.upper[0, 0] for b in interval_bounds(loop.graph, [loop.value, loop.margin], x[None], x[None]))
+    boundary = bool(((x == search.lower) | (x == search.upper)).any())
+    return bool(value <= torch.tensor(level)) and (boundary or bool(margin <= 0) or bool(value <= 0))

@@ -1,0 +1,116 @@
+"""False statements, one row a statement: nothing here may ever be certified. The table only grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctrlnet import Box
+from tests.prover.plants import FACTOR, pendulum, quadratic
+
+Function = Callable[[Tensor], Tensor]
+BOX = Box([-2.0, -8.0], [2.0, 8.0])
+UNIT = Box([-1.0, -1.0], [1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Stability:
+    """V falls at `rate` along `field` on {V <= level} inside `box`: false."""
+
+    V: Function
+    field: Function
+    box: Box = BOX
+    rate: float = 0.1
+    level: float | None = None
+    at: tuple[float, ...] | None = None
+    refused: bool = False  # an error before any proof is as good: the function cannot be meant
+
+
+def _half_gradient(x: Tensor) -> Tensor:
+    """Its autograd gradient is that of a good V; its values are of a V that rises."""
+    good, bad = quadratic(x), (x @ torch.diag(torch.tensor([0.1, 1.0], dtype=torch.float64))).square().sum(-1)
+    return bad.detach() + good - good.detach()
+
+
+def _through_numpy(x: Tensor) -> Tensor:
+    stable = -x
+    return stable + torch.from_numpy(2 * np.asarray(x.detach().numpy()))
+
+
+def _narrow_bump(x: Tensor) -> Tensor:
+    """x' = -x but on |x₁ - 1/2| < 5e-7, where x₁ grows."""
+    bump = torch.relu(1 - 2e6 * torch.abs(x[..., :1] - 0.5))
+    return torch.cat([-x[..., :1] + 3 * bump, -x[..., 1:]], -1)
+
+
+def _one_sided(x: Tensor) -> Tensor:
+    """x₁' = -x₁ to the left, +x₁/2 to the right of a kink at the equilibrium."""
+    return torch.cat([-x[..., :1] + 1.5 * torch.relu(x[..., :1]), -x[..., 1:]], -1)
+
+
+def _kinked_value(x: Tensor) -> Tensor:
+    """V = |x|² + 3 relu(x₂ - 1/2) with a field that pushes across the kink one way."""
+    return x.square().sum(-1) + 3 * torch.relu(x[..., 1] - 0.5)
+
+
+def _pushed_up(x: Tensor) -> Tensor:
+    """x' = -x, with x₂ driven up in a thin layer above x₂ = 1/2 only."""
+    layer = torch.relu(1 - 1e4 * torch.abs(x[..., 1] - 0.50005))
+    return torch.stack([-x[..., 0], -x[..., 1] + 0.9 * layer], -1)
+
+
+def squares(x: Tensor) -> Tensor:
+    return x.square().sum(-1)
+
+
+STABILITY: dict[str, Stability] = {
+    "a policy scaled by -1": Stability(quadratic, partial(pendulum, gain=-1.0)),
+    "V with the wrong sign": Stability(lambda x: -quadratic(x), pendulum),
+    "V of mixed sign": Stability(lambda x: x[..., 0].square() - x[..., 1].square(), lambda x: -x, UNIT),
+    "V zero along a line": Stability(lambda x: x[..., 0].square(), lambda x: -x, UNIT),
+    "V zero at a second point": Stability(
+        lambda x: squares(x) * (x - 0.5).square().sum(-1), lambda x: -x, UNIT, level=0.2
+    ),
+    "V positive at the equilibrium": Stability(lambda x: squares(x) + 1e-12, lambda x: -x, UNIT),
+    "a level that reaches the boundary": Stability(squares, lambda x: -x, UNIT, level=1.0),
+    "a level beyond the boundary": Stability(squares, lambda x: -x, UNIT, level=1.05),
+    "a rate just too large": Stability(squares, lambda x: -x, UNIT, rate=2.0),
+    "a rate too large by 1e-9": Stability(squares, lambda x: -x, UNIT, rate=2 + 1e-9, level=0.5),
+    "no decay at all": Stability(squares, lambda x: torch.stack([x[..., 1], -x[..., 0]], -1), UNIT, rate=1e-9),
+    "a field moved by 1e-9": Stability(quadratic, partial(pendulum, offset=1e-9)),
+    "a field moved by 1e-300": Stability(squares, lambda x: 1e-300 - x, UNIT),
+    "an equilibrium moved by 1e-9": Stability(quadratic, pendulum, at=(1e-9, 0.0)),
+    "too little torque": Stability(quadratic, partial(pendulum, limit=0.5), level=4.0),
+    "a gradient that lies": Stability(_half_gradient, pendulum),
+    "a field through numpy": Stability(squares, _through_numpy, UNIT, refused=True),
+    "a counterexample in a box of width 1e-6": Stability(squares, _narrow_bump, UNIT, level=0.5),
+    "one side of a kink at the equilibrium": Stability(squares, _one_sided, UNIT),
+    "a thin layer above a kink of V": Stability(_kinked_value, _pushed_up, UNIT, level=0.9),
+    "a limit cycle inside": Stability(
+        squares, lambda x: x * (squares(x)[..., None] - 0.25), Box([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=0.3
+    ),
+    "a saddle": Stability(squares, lambda x: torch.stack([-x[..., 0], 0.01 * x[..., 1]], -1), UNIT),
+    "V of the wrong shape for the loop": Stability(
+        partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
+    ),
+}
+
+# margin, box, side conditions: margin > 0 on the box where every side condition is <= 0; false.
+POSITIVITY: dict[str, tuple[Function, Box, tuple[Function, ...]]] = {
+    "zero at one point": (lambda x: x.square().sum(-1), UNIT, ()),
+    "negative at one point of width 1e-6": (
+        lambda x: 1e-3 - torch.relu(1 - 2e6 * torch.abs(x[..., 0] - 0.3)),
+        UNIT,
+        (),
+    ),
+    "zero at a corner": (lambda x: 2 - x.sum(-1), UNIT, ()),
+    "below by one rounding": (lambda x: torch.abs(x[..., 0]) - 1e-17, UNIT, ()),
+    "a side condition that leaves a point": (lambda x: -x[..., 0], UNIT, (lambda x: x[..., 0].square(),)),
+    "a side condition that leaves an edge": (lambda x: 1 - x[..., 0], UNIT, (lambda x: 1 - x[..., 0],)),
+    "a pole inside": (lambda x: 1 / x[..., 0] + 100, UNIT, ()),
+}

@@ -1,0 +1,178 @@
+"""True statements are certified, with known levels; verdicts, budgets and misuse."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ctrlnet import Box, Budget, ExponentialStability, NeuralCandidate, certify, check, exact, mlp, prove
+from ctrlnet.errors import NonFinite, UsageError
+from tests.prover.plants import neural_loop, pendulum, policy_network, quadratic
+
+UNIT = Box([-1.0, -1.0], [1.0, 1.0])
+
+
+def squares(x: Tensor) -> Tensor:
+    return x.square().sum(-1)
+
+
+def test_the_level_of_a_linear_system_is_where_the_ball_meets_the_box() -> None:
+    verdict = certify(ExponentialStability(squares, 1.0), lambda x: -x, UNIT)
+    assert verdict.status == "certified"
+    assert 0.99 <= verdict.level < 1.0
+
+
+def test_the_level_of_the_reversed_van_der_pol_cycle_stays_inside_it() -> None:
+    """x₁' = -x₂, x₂' = x₁ - (1 - x₁²) x₂: the largest circle on which |x|² falls has radius 1 (V̇ = -2 x₂² (1 - x₁²)),
+
+    and along x₂ = 0 it does not fall at any rate, so V needs a cross term: V = x₁² + x₂² - x₁ x₂.
+    """
+
+    def field(x: Tensor) -> Tensor:
+        return torch.stack([-x[..., 1], x[..., 0] - (1 - x[..., 0].square()) * x[..., 1]], -1)
+
+    def V(x: Tensor) -> Tensor:
+        return x.square().sum(-1) - x[..., 0] * x[..., 1]
+
+    verdict = certify(ExponentialStability(V, exact("0.05")), field, Box([-3.0, -3.0], [3.0, 3.0]))
+    assert verdict.status == "certified"
+    assert verdict.level >= 0.97 * verdict.sampled_level
+    assert verdict.level < 3.0  # the limit cycle passes through |x| of about 2
+
+
+def test_a_cubic_field_has_its_level_at_the_known_radius() -> None:
+    """x' = -x + x³ in one dimension: V = x² falls at rate 0.1 exactly for 2(1 - x²) > 0.1, so the level is 0.95."""
+    verdict = certify(
+        ExponentialStability(lambda x: x[..., 0].square(), exact("0.1")), lambda x: x**3 - x, Box([-2.0], [2.0])
+    )
+    assert verdict.status == "certified"
+    assert 0.985 * 0.95 <= verdict.level < 0.95
+    assert verdict.sampled_level >= 0.95
+
+
+@pytest.mark.parametrize("activation", [torch.nn.Tanh, torch.nn.ReLU])
+def test_a_neural_policy_on_the_pendulum(activation: type[torch.nn.Module], tmp_path: Path) -> None:
+    """The pilot's case: 2-16-16-1, quadratic V, continuous time, rate 0.1, no hole."""
+    loop = neural_loop(policy_network(0, activation))
+    verdict = certify(ExponentialStability(quadratic, exact("0.1")), loop, Box([-3.0, -12.0], [3.0, 12.0]))
+    assert verdict.status == "certified", verdict.reason
+    assert verdict.level >= 0.97 * verdict.sampled_level
+    assert {"proved", "excluded", "equilibrium"} == set(verdict.leaves.kind)
+    path = verdict.save(tmp_path / "V.cert")
+    assert check(path).ok
+    assert path.stat().st_size < 20_000
+
+
+def test_a_neural_candidate_on_the_pendulum() -> None:
+    factor = torch.linalg.cholesky(torch.tensor([[4.5, 0.25], [0.25, 0.08]], dtype=torch.float64))
+    network = mlp([2, 8, 4], seed=1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter *= 0.1
+    candidate = NeuralCandidate(network, factor @ factor.T).requires_grad_(False)
+    verdict = certify(ExponentialStability(candidate, exact("0.1")), pendulum, Box([-2.0, -8.0], [2.0, 8.0]))
+    assert verdict.status == "certified", verdict.reason
+    assert verdict.level >= 0.97 * verdict.sampled_level
+
+
+def test_a_relu_kink_at_the_equilibrium_takes_both_sides() -> None:
+    """x₁' = -x₁ - relu(x₁), x₂' = -x₂ + relu(-x₂)/2: both slopes are stable, so the hull proves it."""
+
+    def field(x: Tensor) -> Tensor:
+        return torch.stack([-x[..., 0] - torch.relu(x[..., 0]), -x[..., 1] + 0.5 * torch.relu(-x[..., 1])], -1)
+
+    assert certify(ExponentialStability(squares, 0.5), field, UNIT).status == "certified"
+
+
+def test_an_equilibrium_away_from_the_origin_with_decimal_coordinates() -> None:
+    at = (exact("0.1"), exact("-0.3"))
+
+    def deviation(x: Tensor) -> Tensor:
+        return torch.stack([x[..., 0] - at[0], x[..., 1] - at[1]], -1)
+
+    condition = ExponentialStability(lambda x: squares(deviation(x)), 1.0, at=at)
+    verdict = certify(condition, lambda x: -deviation(x), UNIT)
+    assert verdict.status == "certified"
+    assert verdict.level == pytest.approx(0.49, rel=0.01)
+
+
+def test_a_fixed_level_is_certified_or_refuted() -> None:
+    condition = ExponentialStability(squares, 1.0)
+    assert certify(condition, lambda x: -x, UNIT, level=0.5).level == 0.5
+    assert certify(condition, lambda x: -x, UNIT, level=1.5).status == "falsified"
+
+
+def test_a_budget_ends_with_the_level_proved_so_far() -> None:
+    condition = ExponentialStability(quadratic, exact("0.1"))
+    box = Box([-2.0, -8.0], [2.0, 8.0])
+    full, short = certify(condition, pendulum, box), certify(condition, pendulum, box, budget=Budget(boxes=30))
+    assert short.boxes < full.boxes
+    assert short.status == "undecided" or short.level <= full.level
+
+
+def test_the_same_call_gives_the_same_certificate() -> None:
+    condition = ExponentialStability(quadratic, exact("0.1"))
+    box = Box([-2.0, -8.0], [2.0, 8.0])
+    assert certify(condition, pendulum, box).certificate == certify(condition, pendulum, box).certificate
+
+
+def test_prove_a_margin_with_side_conditions() -> None:
+    """4 - |x|² > 0 where |x|² <= 3.9, and nowhere further than that."""
+    box = Box([-3.0, -3.0], [3.0, 3.0])
+    verdict = prove(lambda x: 4 - squares(x), box, where=(lambda x: squares(x) - 3.9,))
+    assert verdict.status == "certified"
+    false = prove(lambda x: 4 - squares(x), box, where=(lambda x: squares(x) - 4.1,))
+    assert false.status == "falsified"
+    assert 4 <= squares(false.counterexample) <= 4.1
+
+
+def test_prove_a_bound_of_sine_to_nine_digits() -> None:
+    """sin x > x - x³/6 - 1e-9 on [0, 1] with x - x³/6 below sin x: a tight, smooth inequality."""
+    box = Box([0.0], [1.0])
+    margin = exact("1e-9")
+    verdict = prove(lambda x: torch.sin(x[..., 0]) - x[..., 0] + x[..., 0] ** 3 * exact("1/6") + margin, box)
+    assert verdict.status == "certified"
+
+
+MISUSE = {
+    "an equilibrium outside the box": lambda: certify(
+        ExponentialStability(squares, 1.0, at=(5.0, 0.0)), lambda x: -x, UNIT
+    ),
+    "no condition": lambda: certify(squares, lambda x: -x, UNIT),
+    "a level of zero": lambda: certify(ExponentialStability(squares, 1.0), lambda x: -x, UNIT, level=0.0),
+    "a level of NaN": lambda: certify(ExponentialStability(squares, 1.0), lambda x: -x, UNIT, level=math.nan),
+    "a field of the wrong size": lambda: certify(ExponentialStability(squares, 1.0), lambda x: -x[..., :1], UNIT),
+    "no box": lambda: prove(squares, [0.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_is_an_error_of_our_tree(name: str) -> None:
+    with pytest.raises(UsageError):
+        MISUSE[name]()
+
+
+def test_nan_in_the_weights_is_named() -> None:
+    network = policy_network(0)
+    network[0].weight[0, 0] = math.nan
+    with pytest.raises(NonFinite):
+        certify(ExponentialStability(quadratic, 0.1), neural_loop(network), UNIT)
+
+
+def test_a_falsified_verdict_has_nothing_to_save(tmp_path: Path) -> None:
+    verdict = certify(ExponentialStability(squares, 3.0), lambda x: -x, UNIT)
+    assert verdict.status == "falsified"
+    with pytest.raises(UsageError, match="no certificate"):
+        verdict.save(tmp_path / "V.cert")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_certificate_holds_rates_as_declared() -> None:
+    verdict = certify(ExponentialStability(squares, exact("0.1")), lambda x: -x, UNIT)
+    assert b'"rate":"1/10"' in verdict.certificate
+    assert Fraction(1, 10) != Fraction(0.1)
