@@ -30,7 +30,7 @@ def value_and_rate(V: Margin, F: Field, x: Tensor) -> tuple[Tensor, Tensor]:
     velocity = F(x)
     if velocity.shape != x.shape:
         raise ShapeError(f"The field maps {tuple(x.shape)} to {tuple(velocity.shape)}; it must keep the shape.")
-    value, pullback = torch.func.vjp(V, x)
+    value, pullback = torch.func.vjp(V, x)[:2]
     if value.shape != x.shape[:-1]:
         raise ShapeError(f"V maps {tuple(x.shape)} to {tuple(value.shape)}; it must give {tuple(x.shape[:-1])}.")
     (gradient,) = pullback(torch.ones_like(value))

@@ -10,7 +10,8 @@ import pytest
 
 from ctrlnet.plugins import CONTRACTS
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = ("integrators", "optimizers", "environments")
 
 
@@ -39,3 +40,18 @@ def test_links_lead_somewhere(page):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (DOCS / link).exists(), link
+
+
+def test_the_readmes_example_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    script, printed = re.search(
+        r"^```python\n(.*?)^```\n\n.*?^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+    ).groups()
+    exec(compile(script, "README.md", "exec", dont_inherit=True), {"__name__": "readme"})
+    assert capsys.readouterr().out == printed
+
+
+def test_the_readmes_links_lead_somewhere():
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / link).exists(), link

@@ -67,6 +67,7 @@ class Builder:
     n: int
     nodes: list[list[Any]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    state: Any = None
 
     def add(self, operation: str, arguments: Sequence[Node], attribute: Any, size: int) -> Node:
         self.nodes.append([operation, [a.id for a in arguments], attribute])
@@ -277,6 +278,18 @@ def damped_pendulum() -> dict[str, Any]:
     return stability(quadratic(R), F, ([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=1.5, inner=[0.25, 0.25])
 
 
+def touching() -> dict[str, Any]:
+    """x' = -x (1 + |x - c|^2) / 2 and V = |x|^2 with c = (1/3, 1/3): grad V.F + V = -|x|^2 |x - c|^2 vanishes at c.
+
+    Not negative on the whole level set, so no proof exists, and c is no midpoint, so no midpoint refutes it.
+    """
+    g = Builder(2)
+    x = g.input()
+    away = g.sum(g.op("square", x - g.rational("1/3", "1/3")))
+    F = g.output(x * g.linear(np.array([[-0.5], [-0.5]]), g.constant([1.0]) + away))
+    return stability(quadratic(np.eye(2)), F, ([-1.0, -1.0], [1.0, 1.0]), rate=1.0, level=0.9, inner=2**-5)
+
+
 def network(g: Builder, x: Node, weights: Sequence[tuple[Vector, Vector]], activation: str) -> Node:
     """Perceptron with the activation between its layers."""
     for k, (W, b) in enumerate(weights):
@@ -322,3 +335,29 @@ def lyapunov(A: Vector) -> Vector:
     n = len(A)
     lhs = np.kron(A.T, np.eye(n)) + np.kron(np.eye(n), A.T)
     return np.linalg.solve(lhs, -np.eye(n).ravel()).reshape(n, n)
+
+
+UNARY = ["neg", "square", "sin", "cos", "tanh", "sigmoid", "exp", "relu", "abs"]
+BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
+SMOOTH = [name for name in UNARY + BINARY if name not in ("relu", "abs", "maximum", "minimum")]
+
+
+def random_graph(n: int, seed: int, names: list[str]) -> dict[str, Any]:
+    """A scalar function of every primitive in `names`, in random order, all moderate in size."""
+    rng = np.random.default_rng(seed)
+    g = Builder(n)
+    pool = [g.input()]
+    pool.append(g.linear(rng.normal(size=(n, n)), pool[0]) + g.constant(rng.normal(size=n)))
+    pool.append(g.constant(rng.normal(size=n)))
+    for name in rng.permutation(names):
+        a, b = (pool[i] for i in rng.integers(len(pool), size=2))
+        a, b = g.op("tanh", a) if name in ("exp", "div") else a, b
+        if name == "div":
+            pool.append(a / (g.op("square", b) + g.constant(np.ones(n))))
+        else:
+            pool.append(g.op(str(name), a) if name in UNARY else g.op(str(name), a, b))
+        if rng.integers(3) == 0:
+            pool.append(g.linear(rng.normal(size=(n, n)) * rng.integers(0, 2, size=(n, n)), pool[-1]))
+    pool.append(g.power(g.op("sin", pool[-1]), 3))
+    joined = g.concatenate(*pool[-5:], pool[0])[rng.permutation(6 * n).tolist()]
+    return g.output(g.sum(g.linear(rng.normal(size=(2, 6)), g.sum(joined, 6)), 1))

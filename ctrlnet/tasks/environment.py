@@ -1,0 +1,99 @@
+"""What the author of an environment gives: mathematics only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ctrlnet.conditions import ExponentialStability
+from ctrlnet.mechanisms import Twin
+from ctrlnet.sets import Box, vector
+from ctrlnet.synthesis import linearize, lqr
+from ctrlnet.systems import System
+from ctrlnet.tasks.recipe import Recipe
+
+
+class Environment(ABC):
+    """A plant, what is wanted of it, and how it is trained.
+
+    Subclass it as a frozen dataclass whose fields are the parameters, each with a default, of types that a command
+    line can give (numbers, strings, booleans). Everything derived is a property or method; `system` is best a
+    `functools.cached_property`. Training, proof, simulation and report are made from these.
+
+    Attributes:
+        ctrlnet_contract: version of the contract that the class was written for, 1.
+        name: of the plug-in, lower snake case.
+    """
+
+    ctrlnet_contract: ClassVar[int] = 1
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def system(self) -> System:
+        """The plant x' = f(x) + g(x) u, with names, units and control limits."""
+
+    @property
+    @abstractmethod
+    def box(self) -> Box:
+        """The states considered, a box with the equilibrium inside; training and proof stay within."""
+
+    @property
+    def equilibrium(self) -> tuple[float, ...]:
+        """x*, n numbers; the origin unless said otherwise."""
+        return (0.0,) * self.system.n
+
+    @property
+    def control_equilibrium(self) -> tuple[float, ...]:
+        """u*, m numbers with f(x*) + g(x*) u* = 0 as an identity; zero unless said otherwise."""
+        return (0.0,) * self.system.m
+
+    @abstractmethod
+    def policy(self, seed: int = 0) -> nn.Module:
+        """A new policy, (..., n) to (..., m), its weights determined by the seed."""
+
+    @abstractmethod
+    def candidates(self, seed: int = 0) -> dict[str, nn.Module]:
+        """New candidates, each (..., n) to (...), by name."""
+
+    @abstractmethod
+    def conditions(self, candidates: Mapping[str, nn.Module]) -> dict[str, ExponentialStability]:
+        """What is wanted of the closed loop, by name; a certificate for each."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How policy and candidates are trained."""
+        return Recipe()
+
+    def twin(self) -> Twin | None:
+        """The plant as a MuJoCo model, or None; without one it is simulated by its own equations."""
+        return None
+
+    @property
+    def null_controllable_area(self) -> float | None:
+        """Volume of the states of the box that some admissible control brings to x* without leaving it, where known."""
+        return None
+
+    def linear_feedback(self) -> tuple[Tensor, Tensor]:
+        """K (m, n) and P (n, n) of the linear-quadratic feedback at the equilibrium, with the costs of the recipe.
+
+        Raises:
+            UsageError: the linearised plant is not stabilisable, or the costs do not fit.
+        """
+        plant, recipe = self.system, self.recipe
+        x, u = vector(self.equilibrium, "equilibrium", plant.n), vector(self.control_equilibrium, "control", plant.m)
+        A, B = linearize(lambda x: plant(x, u), x), linearize(lambda u: plant(x, u), u)
+        Q, R = (
+            _diagonal(recipe.state_cost, "state_cost", plant.n),
+            _diagonal(recipe.control_cost, "control_cost", plant.m),
+        )
+        return lqr(A, B, Q, R)
+
+
+def _diagonal(cost: float | tuple[float, ...], name: str, size: int) -> Tensor:
+    entries = cost if isinstance(cost, tuple) else (cost,) * size
+    return torch.diag(vector(entries, name, size))

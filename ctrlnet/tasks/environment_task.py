@@ -1,0 +1,123 @@
+"""The task that an environment makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from ctrlnet.errors import UsageError
+from ctrlnet.sets import vector
+from ctrlnet.systems import ClosedLoop
+from ctrlnet.tasks.environment import Environment
+from ctrlnet.tasks.task import Options, Statement, Trained
+from ctrlnet.training import (
+    LinearFeedback,
+    RegionObjective,
+    Row,
+    StateSampler,
+    check_weights,
+    device_named,
+    fit,
+    optimizer_named,
+    seeded,
+)
+
+_log = logging.getLogger("ctrlnet")
+
+
+@final
+@dataclass(frozen=True)
+class EnvironmentTask:
+    """Train an environment's policy and candidates by its recipe, and state what is to be proved of them."""
+
+    environment: Environment
+
+    @property
+    def name(self) -> str:
+        """Name of the plug-in."""
+        return self.environment.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Fields of the environment's dataclass; none when it is no dataclass."""
+        author = self.environment
+        return dataclasses.asdict(author) if dataclasses.is_dataclass(author) else {}
+
+    def recipe_settings(self) -> dict[str, Any]:
+        """The environment's recipe."""
+        return self.environment.recipe.as_settings()
+
+    def untrained(self, seed: int = 0) -> Trained:
+        """New policy and candidates; torch's own random numbers are seeded for an author who uses them.
+
+        Raises:
+            UsageError: the author gives no candidate.
+        """
+        with seeded(seed):
+            policy, candidates = self.environment.policy(seed), self.environment.candidates(seed)
+        if not candidates:
+            raise UsageError(f"The environment '{self.name}' gives no candidate; a condition needs a V.")
+        return Trained(policy, candidates, [])
+
+    def statements(self, policy: nn.Module, candidates: Mapping[str, nn.Module]) -> dict[str, Statement]:
+        """The environment's conditions on the closed loop, within its box."""
+        loop = ClosedLoop(self.environment.system, policy)
+        conditions = self.environment.conditions(candidates)
+        return {name: Statement(condition, loop, self.environment.box) for name, condition in conditions.items()}
+
+    def train(self, options: Options) -> Trained:
+        """Fit the linear feedback, then policy and candidates to the conditions, as the recipe says.
+
+        Raises:
+            NonFinite: a loss, a gradient or a weight became NaN or infinite.
+            UsageError: the device does not exist, or an option is wrong.
+        """
+        device = device_named(options.device)
+        trained = self.untrained(options.seed)
+        everything = nn.ModuleDict({"policy": trained.policy, "candidates": nn.ModuleDict(trained.candidates)})
+        everything.to(device).train()
+        with seeded(options.seed):
+            rows = self._fit(everything, trained, options, device)
+        everything.to("cpu").eval().requires_grad_(True)
+        check_weights(everything)
+        return Trained(trained.policy, trained.candidates, rows)
+
+    def _fit(self, everything: nn.Module, trained: Trained, options: Options, device: torch.device) -> list[Row]:
+        author, recipe = self.environment, self.environment.recipe
+        states = StateSampler(author.box, author.equilibrium, options.seed, device)
+        feedback = self._start(trained.policy, states) if recipe.imitation_steps or recipe.gain else None
+        statements = self.statements(trained.policy, trained.candidates)
+        objective = RegionObjective(
+            {name: statement.condition for name, statement in statements.items()},
+            ClosedLoop(author.system, trained.policy),
+            states,
+            weights=recipe.weights,
+            batch=recipe.batch,
+            trajectories=recipe.trajectory_options(options.integrator),
+            level=recipe.level,
+            margin=recipe.margin,
+            band=recipe.band,
+            gain_term=None if feedback is None else partial(feedback.deviation, trained.policy),
+        )
+        optimizer = optimizer_named(options.optimizer, everything, recipe.optimizers.get(options.optimizer, {}))
+        return fit(objective, list(everything.parameters()), optimizer, recipe.schedule, options.progress)
+
+    def _start(self, policy: nn.Module, states: StateSampler) -> LinearFeedback:
+        """The linear feedback, once the policy imitates it."""
+        author, recipe, device = self.environment, self.environment.recipe, states.device
+        gain = author.linear_feedback()[0]
+        at, control_at = vector(author.equilibrium, "equilibrium"), vector(author.control_equilibrium, "control")
+        limits = author.system.limits
+        limit = gain.abs() @ author.box.half_widths if limits is None else limits.half_widths
+        feedback = LinearFeedback(*(one.to(device) for one in (gain, at, control_at, limit)))
+        batch = recipe.uniform + recipe.near + recipe.hard
+        error = feedback.imitated(policy, states, steps=recipe.imitation_steps, batch=batch)
+        _log.info("linear feedback imitated: mean square error %.2e of the limit squared", error)
+        return feedback

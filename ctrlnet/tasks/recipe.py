@@ -1,0 +1,118 @@
+"""How an environment is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, final
+
+from ctrlnet.errors import UsageError
+from ctrlnet.training import Batch, LossWeights, Schedule, Trajectories
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of a training; the defaults are those of the pendulum and a place to start from.
+
+    The policy starts as the linear-quadratic feedback of the linearised plant. Then policy and candidates together
+    minimise, over sampled states, the violation of the conditions on {V <= level}, plus terms that keep that set in the
+    box and make it large.
+
+    Attributes:
+        steps: of the optimizer.
+        repairs, repair_steps, probe: rounds of repair at most; steps of one; states it looks at for violations.
+        warm_up, clip: share of steps in which the learning rate rises; largest norm of a gradient.
+        optimizers: options of each optimizer plug-in, by name; one that is not listed uses its own defaults.
+        state_cost, control_cost: diagonals of Q and R of the linear-quadratic feedback; one number stands for all.
+        imitation_steps: that fit the policy to it; 0 leaves the policy as the author made it.
+        level: of V that training aims at.
+        margin: share by which the trained rate exceeds the rate asked for; a proof needs this slack.
+        band: share by which the trained level exceeds `level`.
+        violation, containment, growth, gain, trajectories: weights of the terms; 0 leaves one out.
+        uniform, near, hard, faces, pool, refresh: states sampled in a step.
+        trajectory_count, horizon, instants: of the trajectories in the loss [-], [s], [-].
+
+    Raises:
+        UsageError: a number that cannot be meant.
+    """
+
+    steps: int = Schedule.steps
+    repairs: int = Schedule.repairs
+    repair_steps: int = Schedule.repair_steps
+    probe: int = Schedule.probe
+    warm_up: float = Schedule.warm_up
+    clip: float = Schedule.clip
+    optimizers: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {
+            "adamw": {"lr": 5e-3, "weight_decay": 0.1, "fused": True},
+            "sgd": {"lr": 1e-2, "momentum": 0.9},
+            "muon": {"lr": 5e-3, "weight_decay": 0.1},
+        }
+    )
+    state_cost: float | tuple[float, ...] = 1.0
+    control_cost: float | tuple[float, ...] = 1.0
+    imitation_steps: int = 500
+    level: float = 1.0
+    margin: float = 0.5
+    band: float = 0.1
+    violation: float = LossWeights.violation
+    containment: float = LossWeights.containment
+    growth: float = LossWeights.growth
+    gain: float = LossWeights.gain
+    trajectories: float = LossWeights.trajectories
+    uniform: int = Batch.uniform
+    near: int = Batch.near
+    hard: int = Batch.hard
+    faces: int = Batch.faces
+    pool: int = Batch.pool
+    refresh: int = Batch.refresh
+    trajectory_count: int = Trajectories.count
+    horizon: float = Trajectories.horizon
+    instants: int = Trajectories.instants
+
+    def __post_init__(self) -> None:
+        _require(self, "at least 1", 1, "steps", "uniform", "near", "faces", "pool", "refresh")
+        _require(self, "at least 1", 1, "trajectory_count", "repair_steps", "probe")
+        _require(self, "at least 0", 0, "imitation_steps", "repairs", "hard", "margin", "band", "warm_up")
+        _require(self, "at least 0", 0, "violation", "containment", "growth", "gain", "trajectories")
+        _require(self, "above 0", math.ulp(0.0), "clip", "level", "horizon")
+        _require(self, "at least 2", 2, "instants")
+
+    @property
+    def schedule(self) -> Schedule:
+        """Length and learning rate."""
+        return Schedule(
+            steps=self.steps,
+            warm_up=self.warm_up,
+            clip=self.clip,
+            repairs=self.repairs,
+            repair_steps=self.repair_steps,
+            probe=self.probe,
+        )
+
+    @property
+    def weights(self) -> LossWeights:
+        """Weights of the terms of the loss."""
+        return LossWeights(self.violation, self.containment, self.growth, self.gain, self.trajectories)
+
+    @property
+    def batch(self) -> Batch:
+        """States of a step."""
+        return Batch(self.uniform, self.near, self.hard, self.faces, self.pool, self.refresh)
+
+    def trajectory_options(self, integrator: str) -> Trajectories:
+        """Trajectories in the loss, integrated by that plug-in."""
+        return Trajectories(self.trajectory_count, self.horizon, self.instants, integrator)
+
+    def as_settings(self) -> dict[str, Any]:
+        """Every number, as run.toml keeps it."""
+        return asdict(self)
+
+
+def _require(recipe: Recipe, allowed: str, least: float, *names: str) -> None:
+    for name in names:
+        value = getattr(recipe, name)
+        if not (math.isfinite(value) and value >= least):
+            raise UsageError(f"{name} of the recipe is {value!r}; it must be finite and {allowed}.")

@@ -1,0 +1,164 @@
+"""train: the same for the same seed, whole or nothing, and what bad input gets."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+import toy_environments as toys
+
+import ctrlnet
+from ctrlnet import NameNotFound, NonFinite, Recipe, Run, RunDamaged, RunExists, UsageError, train
+from ctrlnet.tasks import rebuild
+from ctrlnet.tasks.fitting import task_of
+from ctrlnet.tasks.rebuilding import assembled
+
+
+def weights_of(run: Run) -> dict[str, torch.Tensor]:
+    return {**run.policy_weights(), **{f"V.{name}": one for name, one in run.candidate_weights("V").items()}}
+
+
+def same(one: Run, other: Run) -> bool:
+    a, b = weights_of(one), weights_of(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("author", [toys.Cart, toys.Forgetful])
+def test_the_seed_decides(tmp_path: Path, author: type[ctrlnet.Environment]) -> None:
+    runs = []
+    for place, (seed, noise) in enumerate([(3, 0), (3, 1), (4, 0)]):
+        torch.manual_seed(noise)
+        state = torch.random.get_rng_state()
+        runs.append(train(author(), seed=seed, out=tmp_path / str(place)))
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_a_run_says_how_it_was_made(tmp_path: Path) -> None:
+    seen: list[int] = []
+    run = train(toys.Cart(friction=0.5), out=tmp_path / "run", progress=lambda step, steps, row: seen.append(step))
+    assert (run.name, run.parameters) == ("toy_cart", {"friction": 0.5})
+    assert run.settings["training"]["recipe"]["steps"] == 12
+    assert run.settings["plugins"]["optimizer"]["distribution"] == "ctrlnet"
+    assert run.settings["versions"]["torch"] == torch.__version__
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [int(row["step"]) for row in rows] == seen
+    assert {"loss", "violation", "violating", "inside", "seconds"} <= set(rows[0])
+    assert all(one.dtype == torch.float64 for one in weights_of(run).values())
+
+
+@pytest.mark.parametrize("name", ctrlnet.names("optimizers"))
+def test_every_optimizer_trains(tmp_path: Path, name: str) -> None:
+    run = train(toys.Cart(), optimizer=name, out=tmp_path / "run")
+    assert not same(run, train(toys.Cart(), optimizer=name, out=tmp_path / "other", seed=1))
+
+
+def test_trajectories_use_the_integrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toys.Cart, "recipe_", replace(toys.QUICK, trajectories=1.0, horizon=0.4, instants=3))
+    runs = [train(toys.Cart(), integrator=name, out=tmp_path / name) for name in ("rk4", "euler")]
+    assert not same(*runs)
+    assert [run.settings["plugins"]["integrator"]["name"] for run in runs] == ["rk4", "euler"]
+
+
+def test_a_second_run_is_refused_unless_asked_for(tmp_path: Path) -> None:
+    kept = weights_of(train(toys.Cart(), out=tmp_path / "run"))
+    with pytest.raises(RunExists):
+        train(toys.Cart(), seed=1, out=tmp_path / "run")
+    assert all(torch.equal(weights_of(Run(tmp_path / "run"))[name], one) for name, one in kept.items())
+    replaced = weights_of(train(toys.Cart(), seed=1, out=tmp_path / "run", overwrite=True))
+    assert not all(torch.equal(replaced[name], one) for name, one in kept.items())
+
+
+def test_nan_in_the_dynamics_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NonFinite, match=r"batch \d+: \w+"):
+        train(toys.Singular(), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_and_keeps_the_old_run(tmp_path: Path) -> None:
+    train(toys.Cart(), out=tmp_path / "run")
+    before = (tmp_path / "run" / "run.toml").read_bytes()
+
+    def stop(step: int, steps: int, row: object) -> None:
+        if step > 5:
+            raise KeyboardInterrupt
+
+    for name in ("run", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            train(toys.Cart(), out=tmp_path / name, overwrite=True, progress=stop)
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "run.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda out: train("pendlum", out=out), NameNotFound, "pendulum"),
+        (lambda out: train(toys.Cart, out=out), UsageError, "is a class"),
+        (lambda out: train(3, out=out), UsageError, "no task"),
+        (lambda out: train(toys.Cart(), optimizer="adamm", out=out), NameNotFound, "adamw"),
+        (lambda out: train(toys.Cart(), integrator="rk5", out=out), NameNotFound, "rk4"),
+        (lambda out: train(toys.Cart(), device="quantum", out=out), UsageError, "quantum"),
+    ],
+)
+def test_bad_input_is_told_and_leaves_nothing(
+    tmp_path: Path, call: Callable[[Path], Run], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        call(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_option_of_an_optimizer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toys.Cart, "recipe_", replace(toys.QUICK, optimizers={"adamw": {"momentum": 1.0}}))
+    with pytest.raises(UsageError, match="momentum"):
+        train(toys.Cart(), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("growth", -1.0), ("level", 0.0), ("margin", float("nan"))])
+def test_a_recipe_that_cannot_be_meant(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=name):
+        Recipe(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_run_of_a_stranger_s_object_can_be_read_but_not_rebuilt(tmp_path: Path) -> None:
+    run = train(toys.Cart(), out=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"cannot be imported again .*toy_environments:Cart"):
+        rebuild(run)
+    rebuilt = assembled(run, task_of(toys.Cart()))
+    x = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
+    assert torch.equal(rebuilt.system(x), rebuilt.environment.system(x, rebuilt.policy(x)))
+    assert rebuilt.conditions["stability"].V is rebuilt.candidates["V"]
+
+
+def test_weights_of_another_shape_are_told(tmp_path: Path) -> None:
+    run = train(toys.Cart(), out=tmp_path / "run")
+    with pytest.raises(RunDamaged, match="do not fit"):
+        assembled(run, task_of(toys.Forgetful()))
+
+
+@dataclass(frozen=True)
+class Empty(toys.Cart):
+    """Gives no candidate."""
+
+    name: ClassVar[str] = "empty"
+
+    def candidates(self, seed: int = 0) -> dict[str, torch.nn.Module]:
+        return {}
+
+
+def test_an_environment_without_a_candidate_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no candidate"):
+        train(Empty(), out=tmp_path / "run")
+
+
+@pytest.mark.cuda
+def test_trains_on_a_gpu(tmp_path: Path) -> None:
+    run = train(toys.Cart(), device="cuda", out=tmp_path / "run")
+    assert all(one.device.type == "cpu" and one.dtype == torch.float64 for one in weights_of(run).values())
