@@ -1,0 +1,138 @@
+"""Exact evaluation at the equilibrium: identities are shown, near-zeros are not, kinks stop the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import certificates as c
+import numpy as np
+import pytest
+
+from ctrlnet.checker.graph import read_graph
+from ctrlnet.checker.symbolic import Algebra, Form, Undetermined, gradient, values
+
+Build = Callable[[c.Builder, c.Node], c.Node]
+
+
+def at(n: int, build: Build, point: list[str]) -> tuple[list[Form], Callable[[], list[Form]]]:
+    """Forms of a function at a point, and a call that gives its gradient."""
+    g = c.Builder(n)
+    graph = read_graph(g.output(build(g, g.input())), n, "f")
+    algebra = Algebra()
+    found = values(graph, [Fraction(v) for v in point], algebra)
+    return found[graph.output], lambda: gradient(graph, found, algebra)
+
+
+WEIGHTS = c.random_weights([2, 5, 5, 1], 3)
+
+
+def difference(g: c.Builder, x: c.Node) -> c.Node:
+    """net(x) - net(x*) with x* = (1/4, -2), biases everywhere."""
+    return c.network(g, x, WEIGHTS, "tanh") - c.network(g, g.constant([0.25, -2.0]), WEIGHTS, "tanh")
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "sin", "cos", "exp", "abs"])
+def test_network_less_its_value_at_the_equilibrium_is_identically_zero(activation: str) -> None:
+    def build(g: c.Builder, x: c.Node) -> c.Node:
+        there = c.network(g, g.constant([0.25, -2.0]), WEIGHTS, activation)
+        return c.network(g, x, WEIGHTS, activation) - there
+
+    assert at(2, build, ["1/4", "-2"])[0] == [{}]
+    assert at(2, build, ["1/4", "-2000000001/1000000000"])[0] != [{}]
+
+
+def test_the_gradient_of_a_squared_difference_vanishes_identically() -> None:
+    forms, slope = at(2, lambda g, x: g.op("square", difference(g, x)), ["1/4", "-2"])
+    assert forms == [{}] and slope() in ([], [{}, {}])
+
+
+def test_the_gradient_of_the_difference_itself_does_not_vanish() -> None:
+    assert any(at(2, difference, ["1/4", "-2"])[1]())
+
+
+ZEROS: dict[str, Build] = {
+    "odd functions at zero": lambda g, x: g.op("sin", x) + g.op("tanh", x),
+    "clamp of zero": lambda g, x: g.op("minimum", g.op("maximum", x, g.constant([-6.0])), g.constant([6.0])),
+    "cos 0 - 1": lambda g, x: g.op("cos", x) - g.constant([1.0]),
+    "exp 0 - 1": lambda g, x: g.op("exp", x) - g.constant([1.0]),
+    "sigmoid 0 - 1/2": lambda g, x: g.op("sigmoid", x) - g.constant([0.5]),
+    "zero times an atom": lambda g, x: x * g.op("tanh", g.constant([0.7])),
+    "division": lambda g, x: x / g.op("exp", g.op("exp", x)),
+    "a b - b a": lambda g, x: (
+        g.op("exp", g.constant([0.5])) * g.op("sin", g.constant([2.0]))
+        - g.op("sin", g.constant([2.0])) * g.op("exp", g.constant([0.5]))
+    ),
+    "thirds": lambda g, x: g.rational("1/3") + g.rational("1/6") - g.rational("1/2") + x,
+    "cube": lambda g, x: g.power(x, 3),
+    "relu and abs": lambda g, x: g.op("relu", x) - g.op("abs", x),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_what_is_identically_zero(name: str) -> None:
+    assert at(1, ZEROS[name], ["0"])[0] == [{}]
+
+
+NOT_ZEROS: dict[str, Build] = {
+    "sin of a rounded pi": lambda g, x: g.op("sin", g.constant([float(np.pi)])),
+    "a tenth in float64 is no tenth": lambda g, x: g.constant([0.1]) - g.rational("1/10"),
+    "1e-300": lambda g, x: g.constant([1e-300]),
+    "moved by 1e-9": lambda g, x: x + g.constant([1e-9]),
+    "cos 0": lambda g, x: g.op("cos", x),
+    "two networks": lambda g, x: g.op("tanh", g.constant([0.3])) - g.op("tanh", g.constant([0.30000001])),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ZEROS)
+def test_what_is_not_zero_is_not_called_zero(name: str) -> None:
+    assert at(1, NOT_ZEROS[name], ["0"])[0] != [{}]
+
+
+@pytest.mark.parametrize("operation", ["relu", "abs"])
+def test_a_kink_at_the_equilibrium_has_no_gradient_unless_its_adjoint_vanishes(operation: str) -> None:
+    with pytest.raises(Undetermined, match="kink"):
+        at(1, lambda g, x: g.op(operation, x), ["0"])[1]()
+    assert not any(at(1, lambda g, x: g.op("square", g.op(operation, x)), ["0"])[1]())
+    assert not any(at(1, lambda g, x: (lambda r: r - r)(g.op(operation, x)), ["0"])[1]())
+
+
+def test_a_maximum_of_equal_arguments_has_no_gradient() -> None:
+    with pytest.raises(Undetermined, match="kink"):
+        at(2, lambda g, x: g.op("maximum", x[0], x[1]), ["1/2", "1/2"])[1]()
+
+
+def test_division_by_zero_at_the_equilibrium_is_not_defined() -> None:
+    with pytest.raises(Undetermined, match="division by zero"):
+        at(1, lambda g, x: g.constant([1.0]) / x, ["0"])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rational_gradients_equal_finite_differences(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    A, b = rng.integers(-3, 4, (4, 2)).astype(float), rng.integers(1, 4, 4) + 0.5
+
+    def build(g: c.Builder, x: c.Node) -> c.Node:
+        y = g.linear(A, x) + g.constant(b)
+        z = g.op("relu", y) * g.op("square", y) - g.op("abs", y) / g.power(y, 3) + g.op("maximum", y, -y)
+        joined = g.concatenate(z, g.op("minimum", y, g.constant([0.25] * 4)))[[0, 1, 2, 3, 7, 7, 5]]
+        return g.sum(g.linear(rng_weights, joined), 1)
+
+    rng_weights = rng.integers(-2, 3, (3, 7)).astype(float)
+    point = rng.integers(-2, 3, 2) + 0.125
+    forms, slope = at(2, build, [str(Fraction(v)) for v in point.tolist()])
+    g = c.Builder(2)
+    graph = g.output(build(g, g.input()))
+    assert float(forms[0].get(0, 0)) == pytest.approx(c.evaluate(graph, point[None])[0, 0])
+    exact = [float(f.get(0, 0)) for f in slope()] or [0.0, 0.0]
+    assert exact == pytest.approx(c.gradient(graph, point[None])[0].tolist(), rel=1e-5, abs=1e-5)
+
+
+def test_work_is_bounded() -> None:
+    def towers(g: c.Builder, x: c.Node) -> c.Node:
+        for _ in range(60):
+            x = g.op("square", x)
+        return x
+
+    with pytest.raises(Undetermined, match="too large"):
+        at(1, towers, ["3/2"])
