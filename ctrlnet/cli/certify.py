@@ -1,0 +1,129 @@
+"""`ctrlnet certify RUN`: prove the run's conditions and write its certificates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from ctrlnet.cli.console import Console, keeping
+from ctrlnet.cli.settings import parse
+from ctrlnet.reports.records import Checked, Record, Region
+
+if TYPE_CHECKING:
+    from ctrlnet.prover import Verdict
+    from ctrlnet.runs import Run
+    from ctrlnet.tasks import Statement
+    from ctrlnet.tasks.rebuilding import Rebuilt
+
+__all__ = ["CertifySettings", "certify_run", "exit_status", "main"]
+
+EXIT = {"certified": 0, "undecided": 3, "falsified": 1}
+SAMPLES = 400_000  # of the area: a standard error of 0.1 % of the box
+
+
+@dataclass(frozen=True)
+class CertifySettings:
+    """Prove what a run claims and write certificates/NAME.cert; a false claim gets a counterexample instead."""
+
+    run: Positional[Path]
+    """Folder of the run."""
+    level: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: the largest found)")] = None
+    """Level of V to prove."""
+    seconds: float = 60.0
+    """Time after which the search for a proof gives up, a statement [s]."""
+
+
+def main(arguments: list[str], json: bool = False) -> int:
+    """Certify as the arguments say; status 0 certified, 1 falsified, 3 undecided."""
+    console = Console(json)
+    settings = parse(CertifySettings, arguments, "ctrlnet certify")
+    records = certify_run(settings, console)
+    for record in records:
+        console.say(line_of(record))
+    return exit_status(records)
+
+
+def exit_status(records: Iterable[Record]) -> int:
+    """Falsified before undecided before certified: the worst of all statements."""
+    statuses = {record.status for record in records}
+    return next((EXIT[status] for status in ("falsified", "undecided") if status in statuses), 0)
+
+
+def line_of(record: Record) -> str:
+    """One statement in one line."""
+    if record.status == "certified":
+        return f"{record.name}: certified, level {record.level:.6g}, {record.boxes:,} boxes, {record.seconds:.2f} s"
+    point = f" at {tuple(round(value, 6) for value in record.counterexample)}" if record.counterexample else ""
+    return f"{record.name}: {record.status}{point}. {record.reason}".rstrip()
+
+
+def certify_run(settings: CertifySettings, console: Console) -> list[Record]:
+    """A verdict a statement of the run; certificates and records are written beside its policy."""
+    from ctrlnet.prover import Budget, certify
+    from ctrlnet.runs import Run, write_aside
+    from ctrlnet.tasks import rebuild
+
+    rebuilt = rebuild(Run(settings.run))
+    home, budget, records = settings.run / "certificates", Budget(settings.seconds), []
+    with keeping(settings.run):
+        for name, (condition, loop, box) in rebuilt.statements.items():
+            origin = provenance_of(rebuilt.run)
+            verdict = certify(condition, loop, box, level=settings.level, budget=budget, provenance=origin)
+            record = record_of(name, verdict, rebuilt)
+            _save(verdict, home / f"{name}.cert")
+            write_aside(home / f"{name}.json", record.as_json())
+            console.event("verdict", **asdict(record), ratio=record.ratio)
+            records.append(record)
+    return records
+
+
+def provenance_of(run: Run) -> dict[str, Any]:
+    """Where V and F come from: the task with its plug-in, the hashes of the weights, versions."""
+    settings = run.settings
+    return {"task": settings["task"], "versions": settings.get("versions", {}), "files": run.hashes}
+
+
+def record_of(name: str, verdict: Verdict, rebuilt: Rebuilt) -> Record:
+    """The figures of a verdict, with the size of the region that it certifies."""
+    report, point, condition = verdict.report, verdict.counterexample, rebuilt.conditions[name]
+    certified = verdict.status == "certified"
+    return Record(
+        name=name,
+        kind=type(condition).__name__,
+        status=verdict.status,
+        level=verdict.level if certified else None,
+        sampled_level=verdict.sampled_level if math.isfinite(verdict.sampled_level) else None,
+        rate=float(condition.rate),
+        boxes=verdict.boxes,
+        seconds=verdict.seconds,
+        reason=verdict.reason,
+        statement=verdict.statement,
+        assumptions=tuple(verdict.assumptions),
+        counterexample=None if point is None or certified else tuple(point.tolist()),
+        region=_region(verdict.level, rebuilt.statements[name], rebuilt) if certified else None,
+        checked=Checked(report.ok, report.leaves, report.seconds, report.exact, report.reason) if report else None,
+    )
+
+
+def _region(level: float, statement: Statement, rebuilt: Rebuilt) -> Region:
+    import torch
+
+    from ctrlnet.sets import Sublevel
+
+    generator = torch.Generator().manual_seed(0)
+    volume = Sublevel(statement.condition.V, level, statement.box).volume(SAMPLES, generator)
+    known = getattr(getattr(rebuilt.task, "environment", None), "null_controllable_area", None)
+    return Region(volume.estimate, volume.standard_error, float(statement.box.volume), known)
+
+
+def _save(verdict: Verdict, path: Path) -> None:
+    """Write the certificate; without a proof, take away one of an earlier verdict, which is no longer the run's."""
+    if verdict.status == "certified":
+        verdict.save(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""The typed settings of a verb, read from its arguments by tyro.
+
+Only verbs import this file, and with it tyro; the help of `ctrlnet` itself does without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from ctrlnet.errors import UsageError
+
+__all__ = ["TrainSettings", "parse", "parse_task"]
+
+Settings = TypeVar("Settings")
+Task = TypeVar("Task")
+DESCRIPTIONS = {
+    "train": "Train the policy and candidates of a task into a run folder.",
+    "run": "Train a task, certify it, check the certificates, validate in MuJoCo and write the report.",
+}
+HINT = "A task adds options of its own: see 'ctrlnet run pendulum --help'."
+
+
+@dataclass(frozen=True)
+class TrainSettings(Generic[Task]):
+    """How a task is trained, and into which folder."""
+
+    env: Task
+    """The task itself; its options are its author's."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/NAME)")] = None
+    """Run folder to write."""
+    overwrite: bool = False
+    """Replace the folder if it is there already; the old one is removed only after success."""
+    seed: int = 0
+    """Seed of every random number."""
+    device: str = "cpu"
+    """torch device that trains: cpu, cuda, cuda:1."""
+    optimizer: str = "adamw"
+    """Optimizer plug-in ('ctrlnet plugins list')."""
+    integrator: str = "rk4"
+    """Integrator plug-in for trajectories in the loss."""
+
+
+@dataclass(frozen=True)
+class _NoTask:
+    """Stands for the task while none is named."""
+
+
+def parse(settings: type[Settings], arguments: list[str], prog: str, description: str = "") -> Settings:
+    """The dataclass `settings` filled from the arguments.
+
+    tyro prints what is wrong and ends the program with status 2; with --help, status 0.
+    """
+    text = description or (settings.__doc__ or "").strip()
+    return tyro.cli(settings, args=arguments, prog=prog, description=text, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any]]:
+    """The task's name and the settings of `run` and `train`: NAME, then options, of which `--env.` are the task's own.
+
+    Raises:
+        UsageError: no name is given.
+        NameNotFound: no environment or task has that name.
+    """
+    description = DESCRIPTIONS[verb]
+    known = _known()
+    name = _name(arguments, known)
+    if name is None and set(arguments) & {"-h", "--help"}:
+        parse(TrainSettings[_NoTask], ["--help"], f"ctrlnet {verb} NAME", f"{description} {HINT}")
+    if name is None:
+        raise UsageError(f"'ctrlnet {verb}' needs the name of a task first: one of {', '.join(known)}.")
+    rest = list(arguments)
+    rest.remove(name)
+    settings: Any = TrainSettings[_author(name, known)]  # type: ignore[misc]
+    chosen: TrainSettings[Any] = parse(settings, rest, f"ctrlnet {verb} {name}", description)
+    return name, chosen
+
+
+def _known() -> dict[str, str]:
+    """Every installed task: its name, and the kind of plug-in that it is."""
+    from ctrlnet.plugins import names
+
+    return {name: kind for kind in ("tasks", "environments") for name in names(kind)}
+
+
+def _name(arguments: list[str], known: dict[str, str]) -> str | None:
+    """The first argument when it is no option, otherwise the first that is the name of a task."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
+    return next((argument for argument in arguments if argument in known), None)
+
+
+def _author(name: str, known: dict[str, str]) -> Any:
+    """The class behind a task's name; `distribution:name` picks one of two. Unknown: NameNotFound with the nearest."""
+    from ctrlnet.plugins import load
+
+    return load(known.get(name.rpartition(":")[2], "environments"), name)

@@ -1,0 +1,93 @@
+"""The boxes of a proof, read from its certificate for drawing; nothing is verified here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctrlnet.errors import RunDamaged
+
+__all__ = ["KINDS", "Leaves", "document_of", "leaves_of"]
+
+Array = NDArray[np.float64]
+KINDS = {"p": "proved", "x": "excluded", "e": "equilibrium"}
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Leaves of the interior tree.
+
+    Attributes:
+        lower: lower corners, shape (k, n).
+        upper: upper corners, shape (k, n).
+        kind: one letter a leaf, a key of KINDS.
+    """
+
+    lower: Array
+    upper: Array
+    kind: str
+
+    def of(self, kind: str) -> Leaves:
+        """Those of one kind."""
+        mine = np.array([one == kind for one in self.kind], dtype=bool)
+        return Leaves(self.lower[mine], self.upper[mine], kind * int(mine.sum()))
+
+    def through(self, point: Array, plane: tuple[int, int]) -> Leaves:
+        """Those that meet the plane of two coordinates through a point."""
+        rest = [axis for axis in range(len(point)) if axis not in plane]
+        meets = np.atleast_1d(((self.lower[:, rest] <= point[rest]) & (point[rest] <= self.upper[:, rest])).all(axis=1))
+        kind = "".join(one for one, keep in zip(self.kind, meets, strict=True) if keep)
+        return Leaves(self.lower[meets], self.upper[meets], kind)
+
+
+def document_of(path: Path) -> dict[str, Any]:
+    """The JSON document of a certificate file, after its hash was compared; the mathematics is not checked here.
+
+    Raises:
+        RunDamaged: the file is truncated or edited.
+    """
+    head, _, body = path.read_bytes().partition(b"\n")
+    if head.split()[-1:] != [hashlib.sha256(body).hexdigest().encode()]:
+        raise RunDamaged(f"{path} was truncated or edited: its hash does not fit. Prove it again: ctrlnet certify RUN.")
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def leaves_of(document: dict[str, Any]) -> Leaves:
+    """Leaves of a certificate's interior tree.
+
+    The tree is a string in preorder: 'A' + i splits along coordinate i at 0.5 lo + 0.5 hi, a lower-case letter is a
+    leaf.
+    """
+    box = document["statement"]["box"]
+    stack = [(corner(box["lower"]), corner(box["upper"]))]
+    lower, upper, kinds = [], [], []
+    for letter in document["proof"]["interior"]:
+        low, high = stack.pop()
+        if letter in KINDS:
+            lower.append(low)
+            upper.append(high)
+            kinds.append(letter)
+        else:
+            stack.extend(_halves(low, high, ord(letter) - ord("A")))
+    return Leaves(np.array(lower), np.array(upper), "".join(kinds))
+
+
+def corner(numbers: list[str]) -> Array:
+    """A corner of the format's exact numbers, C99 hex floats or rationals, as float64."""
+    return np.array([float.fromhex(one) if "x" in one else float(Fraction(one)) for one in numbers])
+
+
+def _halves(low: Array, high: Array, axis: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Upper half below lower half, so that a stack yields the lower one first."""
+    middle = 0.5 * low[axis] + 0.5 * high[axis]
+    cut_high, cut_low = high.copy(), low.copy()
+    cut_high[axis] = cut_low[axis] = middle
+    return (cut_low, high), (low, cut_high)
