@@ -75,8 +75,13 @@ def certify_run(settings: CertifySettings, console: Console) -> list[Record]:
             origin = provenance_of(rebuilt.run)
             verdict = certify(condition, loop, box, level=settings.level, budget=budget, provenance=origin)
             record = record_of(name, verdict, rebuilt)
-            _save(verdict, home / f"{name}.cert")
-            write_aside(home / f"{name}.json", record.as_json())
+            proof = home / f"{name}.cert"
+            if verdict.status == "certified":
+                verdict.save(proof)
+            if verdict.status == "certified" or not proof.exists():
+                write_aside(home / f"{name}.json", record.as_json())
+            else:  # what was proved once stays true, and stays the run's
+                console.say(f"{name}: the certificate of an earlier proof is kept")
             console.event("verdict", **asdict(record), ratio=record.ratio)
             records.append(record)
     return records
@@ -120,10 +125,3 @@ def _region(level: float, statement: Statement, rebuilt: Rebuilt) -> Region:
     known = getattr(getattr(rebuilt.task, "environment", None), "null_controllable_area", None)
     return Region(volume.estimate, volume.standard_error, float(statement.box.volume), known)
 
-
-def _save(verdict: Verdict, path: Path) -> None:
-    """Write the certificate; without a proof, take away one of an earlier verdict, which is no longer the run's."""
-    if verdict.status == "certified":
-        verdict.save(path)
-    else:
-        path.unlink(missing_ok=True)

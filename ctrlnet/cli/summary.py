@@ -48,6 +48,7 @@ def summary(
 def _record_rows(record: Record) -> Iterator[Row]:
     if record.status != "certified":
         yield record.name, f"{record.status}. {record.reason}".strip()
+        return
     yield "level", f"{number(record.level)} (sampled {number(record.sampled_level)}, ratio {number(record.ratio, 3)})"
     if record.region is not None:
         yield "area", f"{area_text(record.region)} ({shares_text(record.region)})"

@@ -54,12 +54,16 @@ def center(loop: Loop) -> Tensor:
 def refuted(loop: Loop, lower: Tensor, upper: Tensor) -> bool:
     """True when V rises, or falls too slowly, along a ray from x*, however near: no level is then true.
 
-    At a state v of a proved direction, vᵀMv > 0 for every M in sym([H]ᵀ[A] + (rate/2)[H]) over a small R.
+    Shown by a direction v with vᵀMv > 0 for every M in sym([H]ᵀ[A] + (rate/2)[H]) over a small R.
     """
     about = center(loop)
-    half = 1e-6 * torch.minimum(about - lower, upper - about)
-    _, decrease = quadratic_forms(loop, (about - half)[None], (about + half)[None])
-    middle, radius = (part[0] for part in _symmetric(decrease))
+    reach = torch.minimum(about - lower, upper - about)
+    half = torch.tensor([[1e-6], [1e-9], [1e-12]], dtype=torch.float64) * reach
+    _, decrease = quadratic_forms(loop, about - half, about + half)
+    return any(_indefinite(middle, radius) for middle, radius in zip(*_symmetric(decrease), strict=True))
+
+
+def _indefinite(middle: Tensor, radius: Tensor) -> bool:
     if not (middle.isfinite().all() and radius.isfinite().all()):
         return False
     v = torch.linalg.eigh(middle)[1][:, -1]

@@ -89,5 +89,24 @@ def test_decrease_alone_is_not_enough_where_V_is_not_positive(lower: float, prov
     v, f = c.Builder(1), c.Builder(1)
     x = v.input()
     evaluators = ready(v.output(v.op("relu", x) + x), 1), ready(f.output(f.constant([-5.0])), 1)
-    outcome = decrease(*evaluators, Interval(np.array([[lower]]), np.array([[1.0]])), Interval.of([Fraction(1)]))
+    with np.errstate(all="ignore"):
+        outcome = decrease(*evaluators, Interval(np.array([[lower]]), np.array([[1.0]])), Interval.of([Fraction(1)]))
     assert outcome.proved[0] == proved and not outcome.refuted[0]
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_the_expansion_of_quadratics_on_wide_boxes_is_sharp(seed: int) -> None:
+    """V = x^2 + p x + q and F = k x + l on an interval: the largest rate is known, no larger one is proved."""
+    rng = np.random.default_rng(seed)
+    p, q, k, l = rng.normal(size=4) * [2, 0, 1, 1] + [0, 20, 0, 0]
+    lo = rng.uniform(-2, 1)
+    hi = lo + rng.uniform(0.1, 2)
+    v, f = c.Builder(1), c.Builder(1)
+    x, y = v.input(), f.input()
+    V = v.output(v.op("square", x) + v.linear(np.array([[p]]), x) + v.constant([q]))
+    F = f.output(f.linear(np.array([[k]]), y) + f.constant([l]))
+    dense = np.linspace(lo, hi, 20001)
+    best = -((2 * dense + p) * (k * dense + l) / (dense**2 + p * dense + q)).max()
+    box, evaluators = Interval(np.array([[lo]]), np.array([[hi]])), (ready(V, 1), ready(F, 1))
+    for rate, allowed in ((best + 1e-6, False), (best - 3, True)):
+        assert bool(decrease(*evaluators, box, Interval.of([Fraction(rate)])).proved[0]) == allowed

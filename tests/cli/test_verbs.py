@@ -41,7 +41,8 @@ def test_certificate_and_record_agree(run: Path, capsys: Capture) -> None:
     assert report["leaves"] == record["checked"]["leaves"]
 
 
-def test_a_level_too_high_is_falsified_and_leaves_no_certificate(run: Path, capsys: Capture) -> None:
+def test_a_level_too_high_is_falsified(run: Path, capsys: Capture) -> None:
+    certificate(run).unlink()
     assert main(["certify", str(run), "--level", "1e3", "--json"]) == 1
     (verdict,) = lines_of(capsys)
     assert verdict["status"] == "falsified" and len(verdict["counterexample"]) == 2
@@ -50,6 +51,14 @@ def test_a_level_too_high_is_falsified_and_leaves_no_certificate(run: Path, caps
     assert "ctrlnet certify" in capsys.readouterr().err
     assert main(["report", str(run)]) == 0
     assert "falsified" in (run / "report.html").read_text()
+
+
+def test_a_failed_attempt_keeps_the_certificate_of_an_earlier_proof(run: Path, capsys: Capture) -> None:
+    proof, record = certificate(run).read_bytes(), (run / "certificates" / "stability.json").read_bytes()
+    assert main(["certify", str(run), "--level", "1e3"]) == 1
+    assert "kept" in capsys.readouterr().out
+    assert certificate(run).read_bytes() == proof
+    assert (run / "certificates" / "stability.json").read_bytes() == record
 
 
 def test_no_time_is_undecided(run: Path) -> None:
