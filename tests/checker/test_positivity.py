@@ -82,9 +82,10 @@ def test_a_margin_that_vanishes_at_a_point_is_not_positive() -> None:
     assert not checked(square, grid(6, lambda a, b: "p")).ok
 
 
-def test_a_margin_that_is_zero_on_half_the_box_is_not_positive() -> None:
-    """relu is exact: its lower bound is 0, neither rounded up nor down."""
-    assert checked(scalar(lambda g, x: g.op("relu", x[0])), "p").status == "rejected"
+def test_a_margin_that_is_zero_on_a_part_of_the_box_is_not_positive() -> None:
+    """relu(x1 + 1/4): its lower bound is exactly 0, and its value at the midpoint is positive."""
+    margin = scalar(lambda g, x: g.op("relu", x[0] + g.constant([0.25])))
+    assert checked(margin, "p").status == "rejected"
 
 
 def test_each_part_may_be_excluded_by_another_condition() -> None:
