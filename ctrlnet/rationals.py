@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from ctrlnet.errors import UsageError
+from ctrlnet.errors import NonFinite, UsageError
 
 
 class Exact(Fraction):
@@ -55,7 +55,10 @@ class Exact(Fraction):
         """The float64 scalar nearest to the number, which remembers the number for a trace."""
         import torch
 
-        scalar = torch.tensor(float(self), dtype=torch.float64)
+        try:
+            scalar = torch.tensor(float(self), dtype=torch.float64)
+        except OverflowError as error:
+            raise NonFinite("An exact number is beyond the range of float64, 1.8e308.") from error
         scalar.ctrlnet_exact = self  # type: ignore[attr-defined]
         return scalar
 

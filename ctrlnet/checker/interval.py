@@ -104,7 +104,7 @@ class Interval:
 
     def reciprocal(self) -> Interval:
         """1 / x; NaN where the interval contains 0."""
-        undefined = (self.lo <= 0) & (self.hi >= 0)
+        undefined = ~((self.lo > 0) | (self.hi < 0))  # NaN on one side too
         lo, hi = down(1 / self.hi), up(1 / self.lo)
         return Interval(np.where(undefined, np.nan, lo), np.where(undefined, np.nan, hi))
 

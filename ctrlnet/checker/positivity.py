@@ -31,8 +31,8 @@ class Positivity:
         content = fields(document.statement, ("kind", "box", "where"), "the statement")
         self.lower, self.upper = root(content["box"])
         names = [text(name, "a name in 'where'") for name in sequence(content["where"], "where")]
-        if len({"margin", *names}) <= len(names):
-            raise Unreadable("a name in 'where' is repeated or is 'margin'")
+        if len({"margin", *names}) <= len(names) or not all(name.isidentifier() and name.isascii() for name in names):
+            raise Unreadable("a name in 'where' is repeated, is 'margin', or is no plain word")
         self.margin, *self.where = evaluators(document.graphs, ("margin", *names), len(self.lower), elementary)
         if any(f.graph.size != 1 for f in (self.margin, *self.where)):
             raise Unreadable("margin and every graph in 'where' must have size 1")

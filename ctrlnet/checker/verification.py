@@ -21,8 +21,9 @@ STATEMENTS: dict[str, Callable[[Document, Elementary], Statement]] = {
     "positivity": Positivity,
 }
 ASSUMPTIONS = (
-    "The graphs in the file are the functions meant. The theorem is about them in real arithmetic, continuous time, "
-    "no delay, sampling or rounding of the control; 'ctrlnet check FILE --against RUN' compares them with a run.",
+    "The graphs in the file are the functions meant, which depend on the state alone and remember nothing. The theorem "
+    "is about the graphs, in real arithmetic and continuous time, without delay, sampling or rounding of the control; "
+    "'ctrlnet check FILE --against RUN' compares them with a run.",
     "The hash covers every byte after the first line: statement, graphs, proof. It detects accidents; "
     "whoever computes it anew meets the mathematics, which rejects what became false.",
     "Python, numpy and the processor keep IEEE 754 float64 (round to nearest, gradual underflow), and a product of "

@@ -124,4 +124,3 @@ def _region(level: float, statement: Statement, rebuilt: Rebuilt) -> Region:
     volume = Sublevel(statement.condition.V, level, statement.box).volume(SAMPLES, generator)
     known = getattr(getattr(rebuilt.task, "environment", None), "null_controllable_area", None)
     return Region(volume.estimate, volume.standard_error, float(statement.box.volume), known)
-

@@ -78,6 +78,7 @@ MOVEMENTS = {
     aten.t_,
     aten.transpose_,
 }
+INDEXED = {aten.index, aten.index_select}  # movements whose further tensors say where to look
 ZEROING = {aten.tril, aten.triu, aten.diag_embed}  # movements that also write zeros
 
 # Operations that create constants; their results are lifted with the values that torch computed.
@@ -94,7 +95,6 @@ FACTORIES = {
     aten.new_zeros,
     aten.new_ones,
     aten.new_full,
-    aten.linspace,
 }
 
 
@@ -141,13 +141,18 @@ def _sub(graph: Graph, a: Any, b: Any, alpha: float = 1) -> Traced:
 
 
 def _clamp(graph: Graph, a: Traced, min: Any = None, max: Any = None) -> Traced:
-    raised = a if min is None else maximum(graph, a, min)
-    return raised if max is None else minimum(graph, raised, max)
+    raised = a if min is None or min == -math.inf else maximum(graph, a, min)
+    return raised if max is None or max == math.inf else minimum(graph, raised, max)
 
 
-def _power(graph: Graph, a: Traced, exponent: float) -> Traced:
+def _power(graph: Graph, a: Traced, exponent: float | Traced) -> Traced:
     """Integer powers by repeated squaring; negative ones through the reciprocal."""
-    if exponent != int(exponent):
+    if isinstance(exponent, Traced):
+        held = graph.held(exponent.node)
+        if held is None or held.size != 1:
+            raise NotImplementedError("the exponent is not one number")
+        exponent = float(held.fractions[0])
+    if not math.isfinite(exponent) or exponent != int(exponent):
         raise NotImplementedError(f"the exponent {exponent} is not an integer")
     if exponent < 0:
         return div(graph, 1, _power(graph, a, -exponent))

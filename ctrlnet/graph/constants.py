@@ -42,7 +42,12 @@ class Constant:
     @cached_property
     def nearest(self) -> Floats:
         """The nearest float64 of every entry."""
-        return np.array([float(value) for value in self.fractions]) if self.floats is None else self.floats
+        if self.floats is not None:
+            return self.floats
+        try:
+            return np.array([float(value) for value in self.fractions])
+        except OverflowError as error:
+            raise NonFinite("A constant of the function is beyond the range of float64, 1.8e308.") from error
 
     def all_equal(self, number: int) -> bool:
         return bool((self.nearest == number).all()) and (self.floats is not None or set(self.fractions) == {number})

@@ -50,6 +50,7 @@ class Graph:
         self.dimension = dimension
         self.nodes: list[Node] = []
         self._known: dict[object, int] = {}
+        self._partial: list[bool] = []  # a quotient may be undefined somewhere, and what is undefined does not cancel
         self.input = self._append("input", (), dimension, dimension)
 
     def constant(self, values: Constant | Sequence[Fraction] | Sequence[int] | Floats) -> int:
@@ -72,6 +73,8 @@ class Graph:
         """Entries a[i] for i in index: indexing, transposition and broadcasting in one."""
         index = tuple(int(i) for i in index)
         node = self.nodes[a]
+        if not all(0 <= i < node.size for i in index):
+            raise IndexError(f"a selection of {index} from {node.size} entries")
         if index == tuple(range(node.size)):
             return a
         if isinstance(node.attribute, Constant):
@@ -108,7 +111,7 @@ class Graph:
     def linear(self, a: int, weight: Floats) -> int:
         """W a with an exact binary matrix W of shape (rows, size of a)."""
         held = self.held(a)
-        if not weight.any() or (held and held.all_equal(0)):
+        if (not weight.any() and not self._partial[a]) or (held and held.all_equal(0)):
             return self.constant([0] * len(weight))
         if held and weight.size <= FOLDED_PRODUCTS:
             return self.constant([_dot(row, held.fractions) for row in weight])
@@ -162,7 +165,7 @@ class Graph:
         return a if a == b else None
 
     def _difference(self, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
-        if a == b:
+        if a == b and not self._partial[a]:
             return self.constant([0] * self.size(a))
         if left and left.all_equal(0):
             return self.unary("neg", b)
@@ -172,7 +175,7 @@ class Graph:
         if a == b:
             return self.unary("square", a)
         for held, factor, other in ((left, a, b), (right, b, a)):
-            if held and held.all_equal(0):
+            if held and held.all_equal(0) and not self._partial[other]:
                 return factor
             if held and held.all_equal(1):
                 return other
@@ -221,11 +224,20 @@ class Graph:
                 pending.extend(self.nodes[number].arguments)
         return sorted(needed)
 
+    def depends(self, node: int) -> bool:
+        """Whether the state enters the node."""
+        return self.input in self.reachable([node])
+
+    def same_as(self, other: Graph) -> bool:
+        """Whether both graphs were built of the same nodes in the same order."""
+        return list(self._known) == list(other._known)
+
     def _append(self, operation: str, arguments: tuple[int, ...], attribute: Any, size: int, key: Any = None) -> int:
         identity = (operation, arguments, attribute if key is None else key)
         if identity not in self._known:
             self._known[identity] = len(self.nodes)
             self.nodes.append(Node(operation, arguments, attribute, size))
+            self._partial.append(operation == "div" or any(self._partial[argument] for argument in arguments))
         return self._known[identity]
 
 

@@ -64,7 +64,7 @@ def exp_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def reciprocal_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Chord slope -1/(l u) for l u > 0; g' vanishes at ±√(l u). Unbounded where zero is inside."""
-    crosses = (low <= 0) & (high >= 0)
+    crosses = ~((low > 0) | (high < 0))
     product = torch.where(crosses, 1.0, low * high)
     slope, least, most = _extremes(torch.reciprocal, -1 / product, (low, high, product.sqrt().copysign(low)))
     return slope, torch.where(crosses, -math.inf, least), torch.where(crosses, math.inf, most)

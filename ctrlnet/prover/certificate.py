@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ctrlnet.errors import UsageError
 from ctrlnet.graph import Constant, Graph
 
 FORMAT = 1
+LONGEST_RATIONAL = 6000  # bits; the checker reads numbers of 2000 characters
 Json = dict[str, Any]
 
 
@@ -58,15 +60,25 @@ def _attribute(attribute: Any) -> Any:
 def _array(held: Constant) -> Json:
     if held.floats is None:
         return {"q": [number(value) for value in held.fractions]}
-    short = held.floats.astype(np.float32, casting="unsafe")
+    with np.errstate(over="ignore"):
+        short = held.floats.astype(np.float32)
     fits = bool((short.astype(np.float64) == held.floats).all())
     data = short.astype("<f4") if fits else held.floats.astype("<f8")
     return {"f4" if fits else "f8": base64.b64encode(data.tobytes()).decode()}
 
 
 def number(value: Fraction | float) -> str:
-    """A float as hexadecimal, a rational as "p/q"."""
-    return value.hex() if isinstance(value, float) else str(Fraction(value))
+    """A float as hexadecimal, a rational as "p/q".
+
+    Errors: UsageError for a rational that is too long to be read again.
+    """
+    if isinstance(value, float):
+        return value.hex()
+    if value.numerator.bit_length() + value.denominator.bit_length() > LONGEST_RATIONAL:
+        raise UsageError(
+            "An exact constant has more than 1900 digits. Declare decimals with fewer, or round powers of them."
+        )
+    return str(Fraction(value))
 
 
 def corners(lower: Tensor, upper: Tensor) -> Json:

@@ -58,7 +58,7 @@ def refuted(loop: Loop, lower: Tensor, upper: Tensor) -> bool:
     """
     about = center(loop)
     reach = torch.minimum(about - lower, upper - about)
-    half = torch.tensor([[1e-6], [1e-9], [1e-12]], dtype=torch.float64) * reach
+    half = torch.tensor([[1e-6], [1e-9], [1e-12]], dtype=torch.float64) * reach + 1e-15 * about.abs()  # x* is inside
     _, decrease = quadratic_forms(loop, about - half, about + half)
     return any(_indefinite(middle, radius) for middle, radius in zip(*_symmetric(decrease), strict=True))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.graph import Constant, Graph
-from ctrlnet.prover.rounding import ELEMENTARY, TINY, above, below, gamma, raised
+from ctrlnet.prover.rounding import ELEMENTARY, TINY, above, below, finite, gamma, raised
 
 
 class Interval(NamedTuple):
@@ -54,7 +54,7 @@ def _mul(a: Interval, b: Interval) -> Interval:
 
 def _div(a: Interval, b: Interval) -> Interval:
     """a (1/b) with 1/b in [1/ub, 1/lb] where b has one sign, all reals otherwise."""
-    crosses = (b.lower <= 0) & (b.upper >= 0)
+    crosses = ~((b.lower > 0) | (b.upper < 0))  # NaN crosses too
     low = torch.where(crosses, -math.inf, below(1 / b.upper))
     high = torch.where(crosses, math.inf, above(1 / b.lower))
     return _mul(a, Interval(low, high))
@@ -65,7 +65,8 @@ def linear(a: Interval, weight: Tensor) -> Interval:
     middle = 0.5 * a.lower + 0.5 * a.upper
     radius = raised(torch.maximum(a.upper - middle, middle - a.lower))
     spread = raised(radius + gamma(weight.shape[1]) * (middle.abs() + radius))
-    value, width = middle @ weight.T, raised(raised(spread @ weight.T.abs()) * (1 + gamma(weight.shape[1])))
+    value = finite(middle @ weight.T)
+    width = raised(raised(spread @ weight.T.abs()) * (1 + gamma(weight.shape[1])))
     return Interval(below(value - width), above(value + width))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph, gradient, inner_product, jacobian, trace
+from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.sets import Box
 
 Function = Callable[[Tensor], Tensor]
@@ -43,10 +44,10 @@ class Loop:
         """The rows of ∂F, in Clarke's sense."""
         return jacobian(self.graph, self.field)
 
-    def unsettled(self) -> str | None:
-        """What is not identically zero at the equilibrium, in words; None when F, V and ∇V all vanish there.
+    def unsettled(self) -> tuple[str, bool] | None:
+        """What is not identically zero at the equilibrium, in words, and whether it certainly is not zero.
 
-        The equilibrium is substituted into the graph, and what remains must cancel exactly.
+        None when F, V and ∇V all vanish there: x* is substituted into the graph, and what remains cancels exactly.
         """
         there = Graph(self.graph.dimension)
         state = there.constant(self.equilibrium)
@@ -55,10 +56,13 @@ class Loop:
             held = there.held(output)
             if held is None or not held.all_equal(0):
                 at = [str(value) for value in self.equilibrium]
-                return (
+                words = (
                     f"{name}(x*) = 0 is not an identity at x* = {at}. Shift the coordinates so that the equilibrium is "
                     "the origin, or subtract the value at x* inside the function."
                 )
+                nowhere = torch.zeros(1, self.graph.dimension, dtype=torch.float64)
+                bounds = interval_bounds(there, [output], nowhere, nowhere)[0]
+                return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
         return None
 
 

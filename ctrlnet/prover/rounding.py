@@ -34,6 +34,11 @@ def above(value: Tensor) -> Tensor:
     return torch.nextafter(value, value.new_tensor(math.inf))
 
 
+def finite(value: Tensor) -> Tensor:
+    """NaN where a sum overflowed: its partial sums may have left the range though the sum itself does not."""
+    return torch.where(value.isfinite(), value, math.nan)
+
+
 def raised(value: Tensor) -> Tensor:
     """An upper bound of a nonnegative expression computed in at most 30 rounded operations."""
     return value * (1 + 64 * UNIT) + TINY

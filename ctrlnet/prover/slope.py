@@ -21,7 +21,7 @@ from ctrlnet.graph import Graph
 from ctrlnet.prover.bands import BANDS, Band, reciprocal_band, relu_band
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed, joined
-from ctrlnet.prover.rounding import above, below, gamma, raised
+from ctrlnet.prover.rounding import above, below, finite, gamma, raised
 
 
 class Slope(NamedTuple):
@@ -55,7 +55,8 @@ def closed(form: Form, bounds: Interval) -> Slope:
     """Attach the range: the interval rule's result intersected with c ± (Σ|Aᵢ| + r)."""
     terms, remainder = form
     width = raised(terms[:, 1:].abs().sum(1) + remainder)
-    lower, upper = below(terms[:, 0] - width), above(terms[:, 0] + width)
+    center = finite(terms[:, 0])
+    lower, upper = below(center - width), above(center + width)
     return Slope(terms, remainder, Interval(torch.maximum(lower, bounds.lower), torch.minimum(upper, bounds.upper)))
 
 
@@ -205,7 +206,14 @@ def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Ten
             arguments = [values[a] for a in node.arguments]
             bounds = INTERVAL_RULES[node.operation]([a.range for a in arguments], node.attribute)
             values[number] = closed(FORMS[node.operation](arguments, node.attribute), bounds)
-    return [values[output] for output in outputs]
+    return [_spread(values[output], lower) for output in outputs]
+
+
+def _spread(a: Slope, lower: Tensor) -> Slope:
+    """A form with a row for every box and every slope, where the node does not depend on the state too."""
+    batch, n = lower.shape
+    spread = [bound.expand(batch, -1) for bound in (a.remainder, *a.range)]
+    return Slope(_filled(a.terms, 1 + n).expand(batch, -1, -1), spread[0], Interval(spread[1], spread[2]))
 
 
 def _state(lower: Tensor, upper: Tensor) -> Slope:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ctrlnet.checker import check_bytes
@@ -20,7 +19,7 @@ from ctrlnet.prover.loop import Loop, close_loop
 from ctrlnet.prover.search import Budget, Search
 from ctrlnet.prover.verdict import Verdict, leaves_of
 from ctrlnet.sets import Box
-from ctrlnet.systems import System
+from ctrlnet.systems import System, Timed
 
 SHRINKS = 4  # smaller neighbourhoods tried when the checker does not confirm the largest
 
@@ -49,6 +48,7 @@ def certify(
 
     Errors: UsageError, ShapeError, TraceError, NonFinite for what cannot be meant. A false claim is a verdict.
     """
+    level = None if level is None else float(level)
     _check_usage(condition, system, box, level)
     loop = statement_loop(condition, system, box)
     region = "level" if level is None else str(level)
@@ -67,8 +67,7 @@ def certify(
 
 def statement_loop(condition: ExponentialStability, system: Callable[[Tensor], Tensor], box: Box) -> Loop:
     """The traced closed loop that a certificate of this condition is about."""
-    at = (0.0,) * box.dimension if condition.at is None else tuple(condition.at)
-    return close_loop(condition.V, system, box, Fraction(condition.rate), tuple(Fraction(value) for value in at))
+    return close_loop(condition.V, system, box, Fraction(condition.rate), _equilibrium(condition, box))
 
 
 def statement_document(loop: Loop, box: Box, level: float) -> Json:
@@ -88,17 +87,11 @@ def _check_usage(condition: Any, system: Any, box: Box, level: float | None) -> 
     if not isinstance(condition, ExponentialStability):
         kind = type(condition).__name__
         raise UsageError(f"certify proves ExponentialStability; got {kind}. For another margin use ctrlnet.prove.")
-    if isinstance(system, System):
-        raise UsageError("The system has no policy; certify proves a closed loop. Give ClosedLoop(plant, policy).")
+    if isinstance(system, (System, Timed)):
+        raise UsageError(f"certify proves an autonomous closed loop; got {system!r}. Give ClosedLoop(plant, policy).")
     if getattr(system, "period", None) is not None:
-        raise UsageError(
-            "The loop has a hold period; certify proves the continuous loop. Give ClosedLoop(plant, policy)."
-        )
-    at = (
-        box.center.new_zeros(box.dimension)
-        if condition.at is None
-        else box.center.new_tensor([float(a) for a in condition.at])
-    )
+        raise UsageError("The loop has a hold period; certify proves the continuous loop. Leave the period out.")
+    at = box.center.new_tensor([float(value) for value in _equilibrium(condition, box)])
     if at.shape != box.lower.shape or not bool(((box.lower < at) & (at < box.upper)).all()):
         raise UsageError(f"The equilibrium {at.tolist()} is not inside {box}. Give a box with it in its interior.")
     if level is not None and not 0 < level < float("inf"):
@@ -107,23 +100,22 @@ def _check_usage(condition: Any, system: Any, box: Box, level: float | None) -> 
         )
 
 
+def _equilibrium(condition: ExponentialStability, box: Box) -> tuple[Fraction, ...]:
+    at: Any = (0.0,) * box.dimension if condition.at is None else condition.at
+    return tuple(Fraction(value) for value in (at.tolist() if isinstance(at, Tensor) else at))
+
+
 def _at_the_equilibrium(loop: Loop, box: Box, words: str) -> Neighbourhood | Verdict:
     if problem := loop.unsettled():
-        there = center(loop)
-        moves = interval_bounds(loop.graph, [loop.field], there[None], there[None])[0]
-        certain = bool(((moves.lower > 0) | (moves.upper < 0)).any())
-        return Verdict(
-            "falsified" if certain else "undecided", words, problem, counterexample=there if certain else None
-        )
+        reason, certain = problem
+        at = center(loop) if certain else None
+        return Verdict("falsified" if certain else "undecided", words, reason, counterexample=at)
     local = neighbourhood(loop, box.lower, box.upper)
     if local is not None:
         return local
     if refuted(loop, box.lower, box.upper):
-        return Verdict(
-            "falsified",
-            words,
-            "V does not fall at this rate along a ray from the equilibrium, however near: no level is true.",
-        )
+        reason = "V does not fall at this rate along a ray from the equilibrium, however near: no level is true."
+        return Verdict("falsified", words, reason)
     return Verdict(
         "undecided", words, "Undecided at the equilibrium: no box around it satisfies the matrix inequalities."
     )
@@ -155,25 +147,19 @@ def _proof(search: Search) -> Json:
 
 def _without_level(search: Search, verdict: Verdict) -> Verdict:
     x = search.counterexample
-    if search.level is not None and x is not None and _violates(search, x):
-        return replace(
-            verdict,
-            status="falsified",
-            reason=f"The statement is false at x = {x.tolist()}, where V(x) <= {search.level}.",
-        )
+    if search.level is not None and x is not None and _violates(search, x, search.level):
+        reason = f"The statement is false at x = {x.tolist()}, where V(x) <= {search.level}."
+        return replace(verdict, status="falsified", reason=reason)
     if search.level is None and search.ceiling <= 0:
-        return replace(
-            verdict, reason="V is not positive at a sampled state: no level is true." if x is not None else ""
-        )
-    return replace(
-        verdict,
-        reason=f"The budget of {search.budget.seconds:g} s or {search.budget.boxes} boxes ended before a proof.",
-    )
+        return replace(verdict, reason="V is not positive at a sampled state: no level is true.")
+    spent = f"{search.budget.seconds:g} s or {search.budget.boxes} boxes"
+    return replace(verdict, reason=f"The budget of {spent} ended before a proof, or boxes cannot be split further.")
 
 
-def _violates(search: Search, x: Tensor) -> bool:
+def _violates(search: Search, x: Tensor, level: float) -> bool:
     """In interval arithmetic: V(x) <= level, and x lies on the boundary, or the margin or V is not positive there."""
-    loop, level = search.loop, search.level
-    value, margin = (b.upper[0, 0] for b in interval_bounds(loop.graph, [loop.value, loop.margin], x[None], x[None]))
+    loop = search.loop
+    bounds = interval_bounds(loop.graph, [loop.value, loop.margin], x[None], x[None])
+    value, margin = (float(bound.upper[0, 0]) for bound in bounds)
     boundary = bool(((x == search.lower) | (x == search.upper)).any())
-    return bool(value <= torch.tensor(level)) and (boundary or bool(margin <= 0) or bool(value <= 0))
+    return value <= level and (boundary or margin <= 0 or value <= 0)

@@ -112,7 +112,8 @@ class Pendulum(Environment):
 
     def conditions(self, candidates: Mapping[str, nn.Module]) -> dict[str, ExponentialStability]:
         """The upright position is exponentially stable."""
-        return {"stability": ExponentialStability(candidates["V"], rate=exact("0.5" if self.torque_limit > 1 else "0.02"))}
+        rate = exact("0.5" if self.torque_limit > 1 else "0.02")
+        return {"stability": ExponentialStability(candidates["V"], rate)}
 
     @property
     def recipe(self) -> Recipe:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet import exact
-from ctrlnet.errors import LyingTrace, NonFinite, ShapeError, UnsupportedOperation, UsageError
+from ctrlnet.errors import LyingTrace, NonFinite, ShapeError, TraceError, UnsupportedOperation, UsageError
 from ctrlnet.graph import evaluate, trace
 
 STATES = torch.randn(64, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -61,14 +61,100 @@ def _through_numpy(x: Tensor) -> Tensor:
     return torch.from_numpy(np.sin(x.numpy())).sum(-1)
 
 
+def _through_array(x: Tensor) -> Tensor:
+    return torch.from_numpy(np.asarray(x) ** 2).sum(-1)
+
+
 def _through_list(x: Tensor) -> Tensor:
-    return torch.tensor([v * v for v in x.reshape(-1).numpy().tolist()]).reshape(x.shape).sum(-1)
+    return torch.tensor([v * v for v in x.reshape(-1).tolist()]).reshape(x.shape).sum(-1)
 
 
-@pytest.mark.parametrize("function", [_through_numpy, _through_list])
-def test_values_hidden_from_torch_are_found_out(function: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(LyingTrace, match="hidden"):
+def _clipped_in_place(x: Tensor) -> Tensor:
+    values = x.numpy()
+    np.clip(values, -0.5, 0.5, out=values)
+    return -x.sum(-1)
+
+
+def _narrow_branch(x: Tensor) -> Tensor:
+    return x.sum(-1) * (3.0 if max(x.reshape(-1).tolist()) > 10 else -1.0)
+
+
+@pytest.mark.parametrize("function", [_through_numpy, _through_array, _through_list, _clipped_in_place, _narrow_branch])
+def test_a_number_of_the_state_that_leaves_torch_is_stopped(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedOperation, match="leaves torch"):
         trace(function, 3, STATES, 1)
+
+
+def test_the_data_of_the_state_is_followed() -> None:
+    graph, output = trace(lambda x: x.data.square().sum(-1), 3, STATES, 1)
+    assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], STATES.square().sum(-1))
+
+
+def test_a_number_of_a_constant_may_leave_torch() -> None:
+    limit = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    graph, output = trace(lambda x: x.clamp(max=limit.item()).sum(-1), 3, STATES, 1)
+    assert torch.equal(evaluate(graph, [output], STATES)[0][:, 0], STATES.clamp(max=0.5).sum(-1))
+
+
+class _Counter:
+    """Another function at every call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.calls * x.sum(-1)
+
+
+class _Switching(_Counter):
+    """Another function from the third call on: after both traces."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return (1.0 if self.calls < 3 else 1.0 + 1e-6) * x[..., 0]
+
+
+@pytest.mark.parametrize("function", [_Counter(), _Switching()])
+def test_a_function_that_remembers_is_found_out(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(LyingTrace):
+        trace(function, 3, STATES, 1)
+
+
+def test_small_units_and_a_large_neighbour_hide_no_difference() -> None:
+    """A component of 1e-10 beside one of 1e6: a wrong sign in the small one is seen."""
+    switch = _Switching()
+    scale = torch.tensor([1e-10, 1e6, 1.0], dtype=torch.float64)
+    with pytest.raises(LyingTrace):
+        trace(lambda x: torch.stack([1e-10 * switch(x), 1e6 * x[..., 1], x[..., 2]], -1) * scale / scale, 3, STATES, 3)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[..., [0, 0, 2]].sum(-1),
+        lambda x: x[..., torch.tensor([1, 0])].sum(-1),
+        lambda x: torch.index_select(x, -1, torch.tensor([2, 0])).sum(-1),
+        lambda x: (x * torch.tensor([1, 2, 3])).sum(-1),
+        lambda x: (x * torch.tensor([1, 2, 3]).double()).sum(-1),
+        lambda x: (x ** torch.tensor(2)).sum(-1) + x[..., 0] ** exact("3"),
+        lambda x: x.sum(-1) * (torch.tensor(7) / torch.tensor(2)),
+        lambda x: (torch.arange(3).unsqueeze(0) * x).sum(-1).reshape(x.shape[:-1]),
+        lambda x: torch.cat([x, torch.ones(*x.shape[:-1], 1, dtype=torch.long)], -1).sum(-1),
+        lambda x: x[..., torch.tensor([True, False, True])].sum(-1),
+        lambda x: x.clamp(max=float("inf")).sum(-1),
+    ],
+)
+def test_integers_masks_and_exact_exponents(function: Callable[[Tensor], Tensor]) -> None:
+    graph, output = trace(function, 3, STATES, 1)
+    assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], function(STATES).double(), rtol=1e-12)
+
+
+def test_an_exact_tensor_changed_in_place_is_no_longer_exact() -> None:
+    changed = exact("1").tensor()
+    changed.sub_(0.25)
+    graph, output = trace(lambda x: x[..., 0] * changed, 3, STATES, 1)
+    assert torch.equal(evaluate(graph, [output], STATES)[0][:, 0], 0.75 * STATES[:, 0])
 
 
 def _branching(x: Tensor) -> Tensor:
@@ -89,6 +175,9 @@ UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "in place": (_in_place, "in place"),
     "fractional power": (lambda x: (x.square() + 1).pow(0.5).sum(-1), "0.5"),
     "truncation": (lambda x: x.long().double().sum(-1), "int64"),
+    "reinterpreted bits": (lambda x: x.view(torch.int64).clamp(0, 1).double().sum(-1), "view"),
+    "an index from the state": (lambda x: x[..., x.argmax()], "aten"),
+    "infinite power": (lambda x: (x ** float("inf")).sum(-1), "inf"),
 }
 
 
@@ -105,8 +194,21 @@ def test_mixed_rows_are_found_out() -> None:
         trace(lambda x: x.sum(-1) - x.mean(), 3, STATES, 1)
 
 
+def test_failures_inside_the_function_are_errors_of_our_tree() -> None:
+    for function in (
+        lambda x: torch.einsum("ij,...j->...i", torch.eye(2, dtype=torch.float64), x).sum(-1),
+        lambda x: torch.nn.Linear(3, 1, dtype=torch.bfloat16)(x),
+        lambda x: x.nothing(),
+        lambda x: x[..., 7],
+    ):
+        with pytest.raises(TraceError):
+            trace(function, 3, STATES, 1)
+    with pytest.raises(NonFinite):
+        trace(lambda x: x.sum(-1) * exact("1e400"), 3, STATES, 1)
+
+
 def test_wrong_shapes_and_nan_are_errors() -> None:
-    with pytest.raises(ShapeError, match="must have 1 entries"):
+    with pytest.raises(ShapeError, match="must have 1 floating"):
         trace(lambda x: x, 3, STATES, 1)
     with pytest.raises(NonFinite):
         trace(lambda x: x.sum(-1) * float("nan"), 3, STATES, 1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctrlnet import Box
+from ctrlnet import Box, exact
 from tests.prover.plants import FACTOR, pendulum, quadratic
 
 Function = Callable[[Tensor], Tensor]
@@ -40,6 +40,16 @@ def _half_gradient(x: Tensor) -> Tensor:
 def _through_numpy(x: Tensor) -> Tensor:
     stable = -x
     return stable + torch.from_numpy(2 * np.asarray(x.detach().numpy()))
+
+
+def _clipped_in_place(x: Tensor) -> Tensor:
+    values = x.numpy()
+    np.clip(values, -0.5, 0.5, out=values)
+    return -x
+
+
+def _sign_through_numpy(x: Tensor) -> Tensor:
+    return torch.from_numpy(np.where(x.numpy()[..., :1] > 0, -1.0, 4.0)) * x
 
 
 def _narrow_bump(x: Tensor) -> Tensor:
@@ -95,10 +105,23 @@ STABILITY: dict[str, Stability] = {
         squares, lambda x: x * (squares(x)[..., None] - 0.25), Box([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=0.3
     ),
     "a saddle": Stability(squares, lambda x: torch.stack([-x[..., 0], 0.01 * x[..., 1]], -1), UNIT),
+    "a quotient that is undefined inside": Stability(
+        squares, lambda x: -x + 0.0 / (x[..., :1] - 0.25), UNIT, level=0.5
+    ),
+    "a quotient that is undefined at the equilibrium": Stability(
+        squares, lambda x: -x + (x / x[..., :1] - x / x[..., :1]), UNIT, refused=True
+    ),
+    "a clipped copy of the state through numpy": Stability(squares, _clipped_in_place, UNIT, rate=1.9, refused=True),
+    "a small unit through numpy": Stability(
+        squares, _sign_through_numpy, Box([-1e-10, -1e-10], [1e-10, 1e-10]), refused=True
+    ),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
     ),
 }
+
+_changed = exact("1").tensor()
+_changed.sub_(5e-10)
 
 # margin, box, side conditions: margin > 0 on the box where every side condition is <= 0; false.
 POSITIVITY: dict[str, tuple[Function, Box, tuple[Function, ...]]] = {
@@ -112,5 +135,15 @@ POSITIVITY: dict[str, tuple[Function, Box, tuple[Function, ...]]] = {
     "below by one rounding": (lambda x: torch.abs(x[..., 0]) - 1e-17, UNIT, ()),
     "a side condition that leaves a point": (lambda x: -x[..., 0], UNIT, (lambda x: x[..., 0].square(),)),
     "a side condition that leaves an edge": (lambda x: 1 - x[..., 0], UNIT, (lambda x: 1 - x[..., 0],)),
+    "an exact number changed in place": (lambda x: (_changed - 1 + 1e-10) + 1e-12 * x[..., 0], Box([0.0], [1.0]), ()),
+    "an integer in a row of states": (
+        lambda x: (
+            1e-12
+            + torch.cat([x, torch.ones(*x.shape[:-1], 1, dtype=torch.long)], -1)
+            @ torch.tensor([-1.0, 1.0], dtype=torch.float64)
+        ),
+        Box([1 - 1e-10], [1 + 1e-10]),
+        (),
+    ),
     "a pole inside": (lambda x: 1 / x[..., 0] + 100, UNIT, ()),
 }

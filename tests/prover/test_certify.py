@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ctrlnet import Box, Budget, ExponentialStability, NeuralCandidate, certify, check, exact, mlp, prove
+from ctrlnet import Box, Budget, ExponentialStability, NeuralCandidate, certify, check, exact, mlp, prove, timed
 from ctrlnet.errors import NonFinite, UsageError
 from tests.prover.plants import neural_loop, pendulum, policy_network, quadratic
 
@@ -139,7 +139,39 @@ def test_prove_a_bound_of_sine_to_nine_digits() -> None:
     assert verdict.status == "certified"
 
 
+def test_a_margin_that_does_not_depend_on_the_state() -> None:
+    assert prove(lambda x: x[..., 0] * 0 + 1, UNIT).status == "certified"
+    assert prove(lambda x: x[..., 0] * 0 - 1, UNIT).status == "falsified"
+
+
+def test_a_true_level_next_to_the_boundary_is_not_refuted() -> None:
+    """c² rounds to below the true square, so V > level on the boundary by less than a rounding."""
+    c = 1.6369316044104538
+    assert Fraction(c * c) < Fraction(c) ** 2
+    verdict = certify(ExponentialStability(squares, 0.1), lambda x: -x, Box([-c], [c]), level=c * c)
+    assert verdict.status != "falsified"
+
+
+def test_an_equilibrium_that_is_no_float_is_not_refuted_by_its_rounding() -> None:
+    third, near = exact("1/3"), 0.333251953125
+
+    def field(x: Tensor) -> Tensor:
+        return 1 - torch.exp(1e6 * (3 * (x - near) - (1 - 3 * near)) + 1) * torch.exp(torch.tensor(-1.0, dtype=x.dtype))
+
+    condition = ExponentialStability(lambda x: (x - third).square().sum(-1), 0.1, (third,))
+    assert certify(condition, field, Box([0.3333], [0.33335])).status != "falsified"
+
+
+def test_levels_and_equilibria_of_other_number_types() -> None:
+    for level in (Fraction(1, 2), torch.tensor(0.5), exact("0.5")):
+        assert certify(ExponentialStability(squares, 1.0), lambda x: -x, UNIT, level=level).level == 0.5
+    at = torch.zeros(2, dtype=torch.float64)
+    assert certify(ExponentialStability(squares, 1.0, at), lambda x: -x, UNIT, level=0.5).status == "certified"
+
+
 MISUSE = {
+    "a field that depends on time": lambda: certify(ExponentialStability(squares, 1.0), timed(lambda t, x: -x), UNIT),
+    "a constant of 5000 digits": lambda: prove(lambda x: 1 + x[..., 0].square() * exact("1.001") ** 5000, UNIT),
     "an equilibrium outside the box": lambda: certify(
         ExponentialStability(squares, 1.0, at=(5.0, 0.0)), lambda x: -x, UNIT
     ),
