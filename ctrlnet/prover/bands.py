@@ -36,18 +36,20 @@ def _extremes(
 
 
 def tanh_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Chord slope s; g' = 1 - tanh² - s vanishes at ±artanh √(1 - s)."""
-    middle = 0.5 * low + 0.5 * high
-    chord = (torch.tanh(high) - torch.tanh(low)) / (high - low)
-    slope = torch.where(high - low > 1e-6, chord, 1 - torch.tanh(middle).square()).clamp(0.0, 1.0)
-    critical = torch.atanh((1 - slope).sqrt())
-    points = (
-        low,
-        high,
-        torch.minimum(torch.maximum(critical, low), high),
-        torch.minimum(torch.maximum(-critical, low), high),
-    )
-    return _extremes(torch.tanh, slope, points)
+    """Chord slope s. g' = 1 - tanh² - s vanishes at ±z, tanh z = t = √(1 - s): g is t - s z at z, s z - t at -z.
+
+    t and z err by a few units in the last place, z by that much times 1/s; s times it is again a rounding of t.
+    """
+    t_low, t_high = torch.tanh(low), torch.tanh(high)
+    chord = (t_high - t_low) / (high - low)
+    slope = torch.where(high - low > 1e-6, chord, 1 - t_low.square()).clamp(0.0, 1.0)
+    t = (1 - slope).sqrt().clamp(max=1 - 2.0**-53)
+    z = torch.atanh(t)
+    peak, at_low, at_high = t - slope * z, t_low - slope * low, t_high - slope * high
+    most = torch.where((z > low) & (z < high), peak, -math.inf).maximum(torch.maximum(at_low, at_high))
+    least = torch.where((-z > low) & (-z < high), -peak, math.inf).minimum(torch.minimum(at_low, at_high))
+    pad = ELEMENTARY * (t_low.abs() + t_high.abs() + t + slope * (low.abs() + high.abs() + z)) + TINY
+    return slope, least - pad, most + pad
 
 
 def square_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:

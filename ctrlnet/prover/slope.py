@@ -1,7 +1,7 @@
 """Slope-form bounds: every node as an affine function of the box plus a remainder, one rule a primitive.
 
 Over the box x = m + h∘e with e in [-1, 1]ⁿ a node of size k is
-    value(x) in c + Σᵢ Aᵢ eᵢ + [-r, r],        and value(x) in [l, u] as well,
+    value(x) in c + Σᵢ Aᵢ eᵢ + [-r, r],        and value(x) in [l, u] as well; radius >= Σᵢ |Aᵢ| + r,
 with c, Aᵢ, r >= 0 of shape (k,) for each of B boxes. `terms` stacks (c, A₁ ... Aₙ) as (B, 1+n, k); what does not
 depend on the state has terms (1, 1, k). First-order terms cancel exactly between the parts of a sum, so the error of
 a bound is quadratic in the width of the box; products keep the sign of their diagonal quadratic terms (eᵢ² is in [0,
@@ -28,20 +28,16 @@ class Slope(NamedTuple):
     terms: Tensor
     remainder: Tensor
     range: Interval
+    radius: Tensor
 
     @property
     def center(self) -> Tensor:
         return self.terms[:, 0]
 
     @property
-    def variation(self) -> Tensor:
-        """Σᵢ |Aᵢ|."""
-        return self.terms[:, 1:].abs().sum(1)
-
-    @property
     def magnitude(self) -> Tensor:
         """An upper bound of |c| + Σ|Aᵢ| + r."""
-        return raised(self.terms.abs().sum(1) + self.remainder)
+        return raised(self.center.abs() + self.radius)
 
     @property
     def constant(self) -> bool:
@@ -54,10 +50,10 @@ Form = tuple[Tensor, Tensor]  # terms, remainder
 def closed(form: Form, bounds: Interval) -> Slope:
     """Attach the range: the interval rule's result intersected with c ± (Σ|Aᵢ| + r)."""
     terms, remainder = form
-    width = raised(terms[:, 1:].abs().sum(1) + remainder)
+    radius = raised(terms[:, 1:].abs().sum(1) + remainder)
     center = finite(terms[:, 0])
-    lower, upper = below(center - width), above(center + width)
-    return Slope(terms, remainder, Interval(torch.maximum(lower, bounds.lower), torch.minimum(upper, bounds.upper)))
+    lower = torch.maximum(below(center - radius), bounds.lower)
+    return Slope(terms, remainder, Interval(lower, torch.minimum(above(center + radius), bounds.upper)), radius)
 
 
 def _plus(a: Tensor, b: Tensor) -> Tensor:
@@ -96,7 +92,7 @@ def multiply(a: Slope, b: Slope) -> Form:
     center = c1 * c2 + 0.5 * diagonal.sum(1)
     quadratic = 0.5 * diagonal.abs().sum(1) + _pairs(A, B)
     ra, rb = a.remainder, b.remainder
-    cross = (c1.abs() + a.variation) * rb + (c2.abs() + b.variation) * ra + ra * rb
+    cross = a.magnitude * rb + b.magnitude * ra  # |a| holds ra, so that ra rb is counted
     pad = gamma(4 * A.shape[1] + 8) * a.magnitude * b.magnitude
     return torch.cat((center[:, None], slopes), 1), raised(quadratic + cross + pad)
 
@@ -201,7 +197,7 @@ def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Ten
             width = (
                 raised(bounds.upper - bounds.lower) if node.attribute.floats is None else torch.zeros_like(bounds.lower)
             )
-            values[number] = Slope(bounds.lower[:, None], width, bounds)
+            values[number] = Slope(bounds.lower[:, None], width, bounds, width)
         else:
             arguments = [values[a] for a in node.arguments]
             bounds = INTERVAL_RULES[node.operation]([a.range for a in arguments], node.attribute)
@@ -212,8 +208,9 @@ def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Ten
 def _spread(a: Slope, lower: Tensor) -> Slope:
     """A form with a row for every box and every slope, where the node does not depend on the state too."""
     batch, n = lower.shape
-    spread = [bound.expand(batch, -1) for bound in (a.remainder, *a.range)]
-    return Slope(_filled(a.terms, 1 + n).expand(batch, -1, -1), spread[0], Interval(spread[1], spread[2]))
+    remainder, lower_bound, upper_bound, radius = (part.expand(batch, -1) for part in (a.remainder, *a.range, a.radius))
+    terms = _filled(a.terms, 1 + n).expand(batch, -1, -1)
+    return Slope(terms, remainder, Interval(lower_bound, upper_bound), radius)
 
 
 def _state(lower: Tensor, upper: Tensor) -> Slope:
@@ -222,4 +219,4 @@ def _state(lower: Tensor, upper: Tensor) -> Slope:
     half = torch.maximum(upper - middle, middle - lower)
     half = torch.where(half > 0, above(half), half)
     terms = torch.cat((middle[:, None], torch.diag_embed(half)), 1)
-    return Slope(terms, torch.zeros_like(middle), Interval(lower, upper))
+    return Slope(terms, torch.zeros_like(middle), Interval(lower, upper), half)
