@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ctrlnet.errors import RunExists
 from ctrlnet.runs.document import NAME
-from ctrlnet.runs.writing import sync_folder
+from ctrlnet.runs.writing import allowed, sync_folder
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def staged(target: str | Path, overwrite: bool = False) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".aside", dir=target.parent))
     try:
-        folder.chmod(target.parent.stat().st_mode & 0o777)
+        folder.chmod(allowed(0o777))
         yield folder
         check_free(target, overwrite)
         _swap(folder, target)

@@ -26,7 +26,7 @@ def write_aside(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(_mode())
+        Path(name).chmod(allowed(0o666))
         Path(name).replace(path)
     except BaseException:
         with suppress(OSError):
@@ -51,8 +51,8 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _mode() -> int:
-    """The permissions a new file gets here; those of a temporary file are the owner's alone."""
+def allowed(mode: int) -> int:
+    """The permissions of `mode` that a new file gets here; those of a temporary one are the owner's alone."""
     mask = os.umask(0)
     os.umask(mask)
-    return 0o666 & ~mask
+    return mode & ~mask

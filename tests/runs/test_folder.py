@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,16 @@ def test_a_failed_swap_puts_the_old_run_back(tmp_path: Path, monkeypatch: pytest
         (folder / NAME).write_text("new")
     assert names(tmp_path) == ["run"]
     assert (old / NAME).read_text() == "old"
+
+
+def test_permissions_follow_the_users_mask(tmp_path: Path) -> None:
+    parent = tmp_path / "open"
+    parent.mkdir()
+    parent.chmod(0o777)
+    mask = os.umask(0o027)
+    try:
+        with staged(parent / "run") as folder:
+            (folder / NAME).write_text("format = 1\n")
+    finally:
+        os.umask(mask)
+    assert (parent / "run").stat().st_mode & 0o777 == 0o750
