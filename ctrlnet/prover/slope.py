@@ -23,6 +23,8 @@ from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed, joined
 from ctrlnet.prover.rounding import above, below, finite, gamma, raised
 
+CHUNK = 1 << 17  # entries of the widest node over a chunk of boxes
+
 
 class Slope(NamedTuple):
     terms: Tensor
@@ -186,7 +188,26 @@ def reciprocal(b: Slope) -> Slope:
 
 
 def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
-    """Slope forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64."""
+    """Slope forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64.
+
+    Boxes are taken in chunks: memory stays small, and mostly within a processor's cache.
+    """
+    chunk = max(512, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
+    parts = [
+        _chunk_bounds(graph, outputs, *corners) for corners in zip(lower.split(chunk), upper.split(chunk), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else [_joined(forms) for forms in zip(*parts, strict=True)]
+
+
+def _joined(forms: Sequence[Slope]) -> Slope:
+    lower, upper = (torch.cat([form.range[side] for form in forms]) for side in (0, 1))
+    terms, remainder, radius = (
+        torch.cat([getattr(form, part) for form in forms]) for part in ("terms", "remainder", "radius")
+    )
+    return Slope(terms, remainder, Interval(lower, upper), radius)
+
+
+def _chunk_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
     values: dict[int, Slope] = {}
     for number in graph.reachable(outputs):
         node = graph.nodes[number]
