@@ -61,13 +61,13 @@ class Tracer(TorchDispatchMode):
             if func is torch.ops.aten._local_scalar_dense.default and not self.depends(args[0]):
                 return func(*args, **kwargs)
             raise self.unsupported(func)
+        result = func(*args, **kwargs)  # first: torch says best what is wrong with shapes
         symbolic = [self.traced(a) if isinstance(a, Tensor) else a for a in args]
         named = {key: self.traced(a) if isinstance(a, Tensor) else a for key, a in kwargs.items()}
         try:
             node = HANDLERS[packet](self.graph, *symbolic, **named)
         except (NotImplementedError, TypeError) as error:
             raise self.unsupported(func, str(error)) from error
-        result = func(*args, **kwargs)
         self._remember(result, node)
         return result
 
@@ -123,7 +123,9 @@ class Tracer(TorchDispatchMode):
         name = str(func) if isinstance(func, torch._ops.OpOverload) else f"Tensor.{func.__name__}"
         if getattr(getattr(func, "_schema", None), "is_mutable", False):
             detail = "an operation in place; build the result with torch.stack or torch.cat"
-        known = ", ".join(sorted(str(packet).removeprefix("aten.") for packet in HANDLERS))
+        inner = {"_to_copy", "rsub", "mm", "addmm", "mv", "bmm", "dot", "clamp_min", "clamp_max"}
+        named = {str(packet).removeprefix("aten.") for packet in HANDLERS} - inner
+        known = ", ".join(sorted(named | {"matmul", "linear", "einsum", "stack", "cat", "indexing"}))
         why = f" ({detail})" if detail else ""
         return UnsupportedOperation(
             f"No proof rule for the operation {name}{why}, used at {_users_line()}. Rewrite it with: {known}."

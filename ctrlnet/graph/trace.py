@@ -16,23 +16,25 @@ from ctrlnet.graph.expression import Graph
 from ctrlnet.graph.recording import record
 
 Function = Callable[[Tensor], Tensor]
+Tail = tuple[int, ...]
 STATES_COMPARED = 32
 
 
-def trace(function: Function, dimension: int, states: Tensor, size: int, name: str = "function") -> tuple[Graph, int]:
-    """The graph of `function` and the node of its value, a vector of `size` entries.
+def trace(function: Function, dimension: int, states: Tensor, tail: Tail, name: str = "function") -> tuple[Graph, int]:
+    """The graph of `function` and the node of its value.
 
     Args:
-        function: maps a state (n,) to a tensor of `size` entries, and batches (..., n) row by row.
+        function: maps states (..., n) to (..., *tail), row by row.
         dimension: n.
         states: float64 samples of the region of interest, (count, n); the graph must agree with the function there.
+        tail: () for a scalar function, (n,) for a field.
         name: what to call the function in errors.
 
     Errors: UnsupportedOperation (names the operation and the user's line), LyingTrace (graph and function differ: a
         value went through numpy or `.item()`), UsageError (the rows of a batch are mixed), ShapeError, NonFinite.
     """
     try:
-        return _traced(function, dimension, states, size, name)
+        return _traced(function, dimension, states, tail, name)
     except RuntimeError as error:
         if "dtype" not in str(error) and "scalar type" not in str(error):
             raise _failure(name, error) from error
@@ -41,7 +43,7 @@ def trace(function: Function, dimension: int, states: Tensor, size: int, name: s
             raise
         raise _failure(name, error) from error
     try:  # a float32 module: its weights are exact, and the theorem is about real arithmetic
-        return _traced(function, dimension, states.float(), size, name)
+        return _traced(function, dimension, states.float(), tail, name)
     except RuntimeError as error:
         raise _failure(name, error) from error
 
@@ -53,20 +55,19 @@ def _failure(name: str, error: Exception) -> TraceError:
     )
 
 
-def _traced(function: Function, dimension: int, states: Tensor, size: int, name: str) -> tuple[Graph, int]:
+def _traced(function: Function, dimension: int, states: Tensor, tail: Tail, name: str) -> tuple[Graph, int]:
     graph, again = Graph(dimension), Graph(dimension)
-    output = _record(function, graph, states[0], size, name)
-    if output != _record(function, again, states[-1], size, name) or not graph.same_as(again):
+    output = _record(function, graph, states[0], tail, name)
+    if output != _record(function, again, states[-1], tail, name) or not graph.same_as(again):
         raise LyingTrace(f"{name} takes another course at another state: it branches, is random, or remembers.")
     compare(function, graph, output, states[:STATES_COMPARED], name)
     return graph, output
 
 
-def _record(function: Function, graph: Graph, state: Tensor, size: int, name: str) -> int:
+def _record(function: Function, graph: Graph, state: Tensor, tail: Tail, name: str) -> int:
     result, value = record(function, graph, state)
-    if value is None or graph.size(value.node) != size or not result.is_floating_point():
-        shape = f"{result.dtype} {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
-        raise ShapeError(
-            f"{name} of a state of shape ({graph.dimension},) must have {size} floating-point entries; it gave {shape}."
-        )
+    if value is None or value.shape != tail or not result.is_floating_point():
+        given = f"{result.dtype} {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+        wanted = f"a floating-point tensor of shape {tail}"
+        raise ShapeError(f"{name} must map a state of shape ({graph.dimension},) to {wanted}; it gave {given}.")
     return value.node

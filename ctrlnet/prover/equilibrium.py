@@ -51,23 +51,33 @@ def center(loop: Loop) -> Tensor:
     return torch.tensor([float(value) for value in loop.equilibrium], dtype=torch.float64)
 
 
-def refuted(loop: Loop, lower: Tensor, upper: Tensor) -> bool:
-    """True when V rises, or falls too slowly, along a ray from x*, however near: no level is then true.
+def refuted(loop: Loop, lower: Tensor, upper: Tensor) -> tuple[str, Tensor] | None:
+    """Why no level is true, and a state near x* that shows it: V is negative, or falls too slowly, along a ray.
 
-    Shown by a direction v with vᵀMv > 0 for every M in sym([H]ᵀ[A] + (rate/2)[H]) over a small R.
+    Shown by a direction v with vᵀHv < 0 for every H in sym[H], or vᵀMv > 0 for every M in sym([H]ᵀ[A] + (rate/2)[H]),
+    over a box around x*, however near.
     """
     about = center(loop)
     reach = torch.minimum(about - lower, upper - about)
     half = torch.tensor([[1e-6], [1e-9], [1e-12]], dtype=torch.float64) * reach + 1e-15 * about.abs()  # x* is inside
-    _, decrease = quadratic_forms(loop, about - half, about + half)
-    return any(_indefinite(middle, radius) for middle, radius in zip(*_symmetric(decrease), strict=True))
+    hessian, decrease = quadratic_forms(loop, about - half, about + half)
+    negated = Interval(-hessian.upper, -hessian.lower)
+    for words, matrix in (("V is negative", negated), ("V does not fall at this rate", decrease)):
+        for middle, radius, extent in zip(*_symmetric(matrix), half, strict=True):
+            if (v := _rising(middle, radius)) is not None:
+                return f"{words} along a ray from the equilibrium, however near: no level is true.", about + v * (
+                    extent / v.abs().clamp(min=1e-300)
+                ).amin()
+    return None
 
 
-def _indefinite(middle: Tensor, radius: Tensor) -> bool:
+def _rising(middle: Tensor, radius: Tensor) -> Tensor | None:
+    """A direction v with vᵀMv > 0 for every symmetric M within `radius` of `middle`."""
     if not (middle.isfinite().all() and radius.isfinite().all()):
-        return False
+        return None
     v = torch.linalg.eigh(middle)[1][:, -1]
-    return bool(v @ middle @ v > v.abs() @ radius @ v.abs() + 1e-9 * middle.abs().sum())
+    certain = v @ middle @ v > v.abs() @ radius @ v.abs() + 1e-9 * middle.abs().sum()
+    return v if bool(certain) else None
 
 
 def definite(loop: Loop, lower: Tensor, upper: Tensor) -> Tensor:

@@ -55,11 +55,15 @@ class Loop:
         for name, output in zip(("F", "V", "∇V"), outputs, strict=True):
             held = there.held(output)
             if held is None or not held.all_equal(0):
-                at = [str(value) for value in self.equilibrium]
-                words = (
-                    f"{name}(x*) = 0 is not an identity at x* = {at}. Shift the coordinates so that the equilibrium is "
-                    "the origin, or subtract the value at x* inside the function."
+                at = ", ".join(str(value) for value in self.equilibrium)
+                kinked = any(there.nodes[number].operation == "step" for number in there.reachable([output]))
+                advice = (
+                    "V has a kink there; take a V that is smooth at its minimum."
+                    if kinked
+                    else "Shift the coordinates so that the equilibrium is the origin, or subtract the value at x* "
+                    "inside the function."
                 )
+                words = f"{name}(x*) = 0 is not an identity at x* = ({at}). {advice}"
                 nowhere = torch.zeros(1, self.graph.dimension, dtype=torch.float64)
                 bounds = interval_bounds(there, [output], nowhere, nowhere)[0]
                 return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
@@ -71,14 +75,14 @@ def close_loop(V: Function, F: Function, box: Box, rate: Fraction, equilibrium: 
     states = box.sample(STATES, torch.Generator().manual_seed(0))
     n = box.dimension
     graph = Graph(n)
-    (value,) = _traced_into(graph, V, states, 1, "V")
-    (field,) = _traced_into(graph, F, states, n, "the closed loop F")
+    (value,) = _traced_into(graph, V, states, (), "V")
+    (field,) = _traced_into(graph, F, states, (n,), "the closed loop F")
     slope = gradient(graph, value)
     decay = graph.binary("mul", graph.constant([rate]), value)
     margin = graph.unary("neg", graph.binary("add", inner_product(graph, slope, field), decay))
     return Loop(graph, value, field, slope, margin, rate, equilibrium)
 
 
-def _traced_into(graph: Graph, function: Function, states: Tensor, size: int, name: str) -> list[int]:
-    traced, output = trace(function, graph.dimension, states, size, name)
+def _traced_into(graph: Graph, function: Function, states: Tensor, tail: tuple[int, ...], name: str) -> list[int]:
+    traced, output = trace(function, graph.dimension, states, tail, name)
     return traced.copy_into(graph, [output], graph.input)

@@ -12,10 +12,11 @@ from torch import Tensor
 from ctrlnet.checker import check_bytes
 from ctrlnet.errors import UsageError
 from ctrlnet.graph import Graph, evaluate, trace
+from ctrlnet.prover.budget import Budget, budget_of
 from ctrlnet.prover.certificate import certificate_bytes, corners, graph_document
 from ctrlnet.prover.forest import EXCLUDED, OPEN, PROVED, Forest
-from ctrlnet.prover.interval import interval_bounds
-from ctrlnet.prover.search import BATCH, Budget
+from ctrlnet.prover.points import upper_bounds
+from ctrlnet.prover.search import BATCH
 from ctrlnet.prover.slope import slope_bounds
 from ctrlnet.prover.verdict import Verdict, leaves_of
 from ctrlnet.sets import Box
@@ -37,9 +38,11 @@ def prove(margin: Margin, box: Box, *, where: Sequence[Margin] = (), budget: Bud
     """
     if not isinstance(box, Box):
         raise UsageError(f"box is {box!r}; give ctrlnet.Box(lower, upper).")
+    if callable(where):
+        raise UsageError("where is one function; give a sequence of them, as in where=(w,).")
     names = ["margin", *(f"where{i}" for i in range(len(where)))]
     graph, nodes = _traced((margin, *where), names, box)
-    search = _Search(graph, nodes, box, budget or Budget())
+    search = _Search(graph, nodes, box, budget_of(budget))
     search.run()
     sides = f" with {len(where)} side condition{'s' * (len(where) > 1)}" if where else ""
     return search.verdict(names, f"margin(x) > 0 for every x in {box}{sides}.")
@@ -50,7 +53,7 @@ def _traced(functions: Sequence[Margin], names: Sequence[str], box: Box) -> tupl
     graph = Graph(box.dimension)
     nodes = []
     for function, name in zip(functions, names, strict=True):
-        traced, output = trace(function, box.dimension, states, 1, name)
+        traced, output = trace(function, box.dimension, states, (), name)
         nodes += traced.copy_into(graph, [output], graph.input)
     return graph, nodes
 
@@ -105,8 +108,7 @@ class _Search:
         margin, *sides = (part[:, 0] for part in evaluate(self.graph, self.nodes, x))
         bad = torch.stack([margin <= 0, *(side <= 0 for side in sides)]).all(0)
         for state in x[bad][:16]:
-            bounds = interval_bounds(self.graph, self.nodes, state[None], state[None])
-            if all(bool(bound.upper[0, 0] <= 0) for bound in bounds):
+            if all(bound <= 0 for bound in upper_bounds(self.graph, self.nodes, state)):
                 self.counterexample = state
                 return
 
@@ -116,7 +118,7 @@ class _Search:
             reason = f"The margin is not positive at x = {x.tolist()}."
             return replace(verdict, status="falsified", reason=reason, counterexample=x)
         if (self.forest.kind == OPEN).any():
-            return replace(verdict, reason="Boxes were left open when the budget ended, or could not be split further.")
+            return replace(verdict, reason=f"Boxes were left open: {self.budget.spent(self.seconds, self.bounded)}.")
         data = self._certificate(names)
         report = check_bytes(data)
         if not report.ok:

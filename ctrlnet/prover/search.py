@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.graph import evaluate
+from ctrlnet.prover.budget import Budget
 from ctrlnet.prover.equilibrium import Neighbourhood
 from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest
 from ctrlnet.prover.loop import Loop
@@ -26,14 +27,6 @@ from ctrlnet.prover.slope import slope_bounds
 BATCH = 4096
 RESERVE = 1e-3  # of the level: what the checker may lose against us in bounding V
 SAMPLES = 1 << 15
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Limits of one proof: seconds of search, and boxes bounded."""
-
-    seconds: float = 60.0
-    boxes: int = 5_000_000
 
 
 @dataclass
@@ -52,7 +45,7 @@ class Search:
         self.n = self.loop.graph.dimension
         self.started = time.perf_counter()
         self.bounded = 0
-        self.counterexample: Tensor | None = None
+        self.worst: Tensor | None = None  # the state behind the ceiling
         self.sampled = math.inf  # the least V at a state that violates the statement, at any level
         self.ceiling = math.inf if self.level is None else self.level
         self.forest = Forest(*_roots(self.lower, self.upper))
@@ -76,7 +69,7 @@ class Search:
         return self._settle()
 
     def _affordable(self) -> bool:
-        refuted = self.level is not None and self.counterexample is not None
+        refuted = self.level is not None and self.worst is not None
         return not refuted and self.seconds < self.budget.seconds and self.bounded < self.budget.boxes
 
     def _active(self) -> Tensor:
@@ -122,7 +115,7 @@ class Search:
         worst = int(value.argmin())
         self.sampled = min(self.sampled, float(value[worst]))
         if value[worst] < self.ceiling or (self.level is not None and value[worst] <= self.level):
-            self.ceiling, self.counterexample = min(self.ceiling, float(value[worst])), x[worst]
+            self.ceiling, self.worst = min(self.ceiling, float(value[worst])), x[worst]
 
     def _sample(self) -> None:
         """A first ceiling from uniform states of the box and of its faces."""
@@ -140,7 +133,7 @@ class Search:
         open_boxes = self.forest.kind == OPEN
         least = float(self.least[open_boxes].min()) if open_boxes.any() else math.inf
         if self.level is not None:
-            level = self.level if least > self.level and self.counterexample is None else 0.0
+            level = self.level if least > self.level and self.worst is None else 0.0
         else:
             level = (1 - RESERVE) * min(least, self.ceiling)
         if level > 0:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ctrlnet.checker import check_bytes
 from ctrlnet.conditions import ExponentialStability
-from ctrlnet.errors import UsageError
+from ctrlnet.errors import ShapeError, UsageError
+from ctrlnet.prover.budget import Budget, budget_of
 from ctrlnet.prover.certificate import Json, certificate_bytes, corners, graph_document, number
 from ctrlnet.prover.equilibrium import Neighbourhood, center, neighbourhood, refuted
-from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.loop import Loop, close_loop
-from ctrlnet.prover.search import Budget, Search
+from ctrlnet.prover.points import upper_bounds
+from ctrlnet.prover.search import Search
 from ctrlnet.prover.verdict import Verdict, leaves_of
 from ctrlnet.sets import Box
 from ctrlnet.systems import System, Timed
@@ -48,7 +49,7 @@ def certify(
 
     Errors: UsageError, ShapeError, TraceError, NonFinite for what cannot be meant. A false claim is a verdict.
     """
-    level = None if level is None else float(level)
+    level = _as_level(level)
     _check_usage(condition, system, box, level)
     loop = statement_loop(condition, system, box)
     region = "level" if level is None else str(level)
@@ -58,7 +59,7 @@ def certify(
         return early
     for attempt in range(SHRINKS):
         local = early.shrunk(0.7**attempt, center(loop))
-        search = Search(loop, box.lower, box.upper, local, level=level, budget=budget or Budget())
+        search = Search(loop, box.lower, box.upper, local, level=level, budget=budget_of(budget))
         verdict = _concluded(search, search.run(), words, provenance or {})
         if verdict.report is None or verdict.report.ok or "equilibrium" not in verdict.report.reason:
             return verdict
@@ -91,8 +92,12 @@ def _check_usage(condition: Any, system: Any, box: Box, level: float | None) -> 
         raise UsageError(f"certify proves an autonomous closed loop; got {system!r}. Give ClosedLoop(plant, policy).")
     if getattr(system, "period", None) is not None:
         raise UsageError("The loop has a hold period; certify proves the continuous loop. Leave the period out.")
+    if not isinstance(box, Box):
+        raise UsageError(f"box is {box!r}; give ctrlnet.Box(lower, upper).")
     at = box.center.new_tensor([float(value) for value in _equilibrium(condition, box)])
-    if at.shape != box.lower.shape or not bool(((box.lower < at) & (at < box.upper)).all()):
+    if at.shape != box.lower.shape:
+        raise ShapeError(f"The equilibrium has {len(at)} entries and the box {box.dimension}; give one a coordinate.")
+    if not bool(((box.lower < at) & (at < box.upper)).all()):
         raise UsageError(f"The equilibrium {at.tolist()} is not inside {box}. Give a box with it in its interior.")
     if level is not None and not 0 < level < float("inf"):
         raise UsageError(
@@ -105,6 +110,12 @@ def _equilibrium(condition: ExponentialStability, box: Box) -> tuple[Fraction, .
     return tuple(Fraction(value) for value in (at.tolist() if isinstance(at, Tensor) else at))
 
 
+def _as_level(level: Any) -> float | None:
+    if isinstance(level, str):
+        raise UsageError(f"level is the text {level!r}; give a number.")
+    return None if level is None else float(level)
+
+
 def _at_the_equilibrium(loop: Loop, box: Box, words: str) -> Neighbourhood | Verdict:
     if problem := loop.unsettled():
         reason, certain = problem
@@ -113,9 +124,8 @@ def _at_the_equilibrium(loop: Loop, box: Box, words: str) -> Neighbourhood | Ver
     local = neighbourhood(loop, box.lower, box.upper)
     if local is not None:
         return local
-    if refuted(loop, box.lower, box.upper):
-        reason = "V does not fall at this rate along a ray from the equilibrium, however near: no level is true."
-        return Verdict("falsified", words, reason)
+    if shown := refuted(loop, box.lower, box.upper):
+        return Verdict("falsified", words, shown[0], counterexample=shown[1])
     return Verdict(
         "undecided", words, "Undecided at the equilibrium: no box around it satisfies the matrix inequalities."
     )
@@ -123,9 +133,14 @@ def _at_the_equilibrium(loop: Loop, box: Box, words: str) -> Neighbourhood | Ver
 
 def _concluded(search: Search, level: float, words: str, provenance: Mapping[str, Any]) -> Verdict:
     verdict = Verdict(
-        "undecided", words, level=0.0, sampled_level=search.sampled, counterexample=search.counterexample,
-        boxes=search.bounded, seconds=search.seconds, leaves=leaves_of(search.forest),
-    )  # fmt: skip
+        "undecided",
+        words,
+        sampled_level=search.sampled,
+        limiting_state=search.worst,
+        boxes=search.bounded,
+        seconds=search.seconds,
+        leaves=leaves_of(search.forest),
+    )
     if level == 0:
         return _without_level(search, verdict)
     box = Box(search.lower, search.upper)
@@ -146,20 +161,18 @@ def _proof(search: Search) -> Json:
 
 
 def _without_level(search: Search, verdict: Verdict) -> Verdict:
-    x = search.counterexample
+    x = search.worst
     if search.level is not None and x is not None and _violates(search, x, search.level):
         reason = f"The statement is false at x = {x.tolist()}, where V(x) <= {search.level}."
-        return replace(verdict, status="falsified", reason=reason)
+        return replace(verdict, status="falsified", reason=reason, counterexample=x)
     if search.level is None and search.ceiling <= 0:
         return replace(verdict, reason="V is not positive at a sampled state: no level is true.")
-    spent = f"{search.budget.seconds:g} s or {search.budget.boxes} boxes"
-    return replace(verdict, reason=f"The budget of {spent} ended before a proof, or boxes cannot be split further.")
+    spent = search.budget.spent(search.seconds, search.bounded)
+    return replace(verdict, reason=f"Boxes were left open below the level: {spent}.")
 
 
 def _violates(search: Search, x: Tensor, level: float) -> bool:
-    """In interval arithmetic: V(x) <= level, and x lies on the boundary, or the margin or V is not positive there."""
-    loop = search.loop
-    bounds = interval_bounds(loop.graph, [loop.value, loop.margin], x[None], x[None])
-    value, margin = (float(bound.upper[0, 0]) for bound in bounds)
+    """With certainty: V(x) <= level, and x lies on the boundary, or the margin or V is not positive there."""
+    value, margin = upper_bounds(search.loop.graph, [search.loop.value, search.loop.margin], x)
     boundary = bool(((x == search.lower) | (x == search.upper)).any())
     return value <= level and (boundary or margin <= 0 or value <= 0)

@@ -28,12 +28,12 @@ class Leaves(NamedTuple):
 class Verdict:
     """The outcome of `certify` or `prove`.
 
-    status: "certified": proved, and confirmed by the independent checker; "falsified": a state was found at which the
-    statement is
-        certainly false; "undecided": neither, for the `reason` given.
-    level: the certified level (0 when there is none, or when the statement has no level).
-    sampled_level: the least V at which a sampled state violates the statement: evidence from above, not proof.
-    counterexample: a state that violates the statement, at the level asked for if one was.
+    status: "certified": proved, and confirmed by the independent checker; "falsified": certainly false; "undecided":
+        neither, for the `reason` given.
+    level: the certified level; 0 when there is none, or when the statement has no level.
+    sampled_level: the least V at which a sampled state violates the statement, or lies on the boundary of the box:
+        evidence from above, not proof. `limiting_state` is that state.
+    counterexample: when falsified, a state at which the statement fails.
     boxes: boxes bounded by the search; seconds: its time.
     statement: the theorem in words; assumptions: what it rests on; report: the checker's.
     """
@@ -44,11 +44,17 @@ class Verdict:
     level: float = 0.0
     sampled_level: float = float("inf")
     counterexample: Tensor | None = None
+    limiting_state: Tensor | None = None
     boxes: int = 0
     seconds: float = 0.0
     report: CheckReport | None = None
     certificate: bytes = field(default=b"", repr=False)
     leaves: Leaves | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        found = f"{self.status}, level {self.level:.6g}" if self.level else self.status
+        lines = [f"{found} ({self.boxes:,} boxes, {self.seconds:.2f} s)", self.reason, self.statement]
+        return "\n".join(line for line in lines if line)
 
     @property
     def assumptions(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ctrlnet.errors import NonFinite, UsageError
 from tests.prover.plants import neural_loop, pendulum, policy_network, quadratic
 
 UNIT = Box([-1.0, -1.0], [1.0, 1.0])
+Margin = Callable[[Tensor], Tensor]
 
 
 def squares(x: Tensor) -> Tensor:
@@ -169,7 +171,64 @@ def test_levels_and_equilibria_of_other_number_types() -> None:
     assert certify(ExponentialStability(squares, 1.0, at), lambda x: -x, UNIT, level=0.5).status == "certified"
 
 
+def test_a_square_that_touches_zero_is_refuted_at_once() -> None:
+    verdict = prove(lambda x: x[..., 0] ** 2, Box([-3.0], [3.0]))
+    assert verdict.status == "falsified" and verdict.boxes < 10
+    assert verdict.counterexample.tolist() == [0.0]
+
+
+def test_a_level_set_that_just_touches_the_boundary_is_refuted() -> None:
+    verdict = certify(ExponentialStability(squares, 0.1), lambda x: -x, UNIT, level=1.0)
+    assert verdict.status == "falsified"
+    assert squares(verdict.counterexample) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("V", "rate", "word"), [(lambda x: -squares(x), 0.1, "negative"), (squares, 5.0, "rate"), (squares, 2.5, "rate")]
+)
+def test_what_fails_near_the_equilibrium_is_refuted_by_a_state_on_the_ray(V: Margin, rate: float, word: str) -> None:
+    verdict = certify(ExponentialStability(V, rate), lambda x: -x, UNIT)
+    assert verdict.status == "falsified" and word in verdict.reason
+    x = verdict.counterexample
+    assert V(x) < 0 or -2 * squares(x) + rate * V(x) > 0
+
+
+def test_a_certified_verdict_has_no_counterexample_but_a_limiting_state() -> None:
+    verdict = certify(ExponentialStability(squares, 0.1), lambda x: -x, UNIT)
+    assert verdict.status == "certified" and verdict.counterexample is None
+    assert squares(verdict.limiting_state) == verdict.sampled_level
+    assert str(verdict).startswith("certified, level 0.99")
+
+
+def test_an_undecided_verdict_says_which_limit_was_reached() -> None:
+    condition = ExponentialStability(quadratic, exact("0.1"))
+    box = Box([-2.0, -8.0], [2.0, 8.0])
+    assert "12 boxes" in certify(condition, pendulum, box, level=1.0, budget=Budget(boxes=12)).reason
+    assert "1e-09 s" in certify(condition, pendulum, box, level=1.0, budget=Budget(seconds=1e-9)).reason
+    equality = certify(ExponentialStability(squares, 2.0), lambda x: -x, UNIT)  # holds with equality everywhere
+    assert equality.status == "undecided"
+
+
+def test_a_kink_of_V_at_the_equilibrium_is_named() -> None:
+    verdict = certify(ExponentialStability(lambda x: x.abs().sum(-1), 0.1), lambda x: -x, UNIT)
+    assert verdict.status != "certified" and "kink" in verdict.reason
+
+
 MISUSE = {
+    "a box that is none": lambda: certify(ExponentialStability(squares, 1.0), lambda x: -x, ([-1.0], [1.0])),
+    "a side condition that is no sequence": lambda: prove(squares, UNIT, where=squares),
+    "a level as text": lambda: certify(ExponentialStability(squares, 1.0), lambda x: -x, UNIT, level="1"),
+    "a negative budget": lambda: Budget(seconds=-1),
+    "a number as budget": lambda: prove(squares, UNIT, budget=5),
+    "an equilibrium of another size": lambda: certify(
+        ExponentialStability(squares, 1.0, (0.0,) * 3), lambda x: -x, UNIT
+    ),
+    "V that keeps an axis": lambda: certify(
+        ExponentialStability(lambda x: x**2, 1.0), lambda x: -x, Box([-1.0], [1.0])
+    ),
+    "matrices that do not fit": lambda: certify(
+        ExponentialStability(squares, 1.0), lambda x: x @ torch.eye(3, dtype=torch.float64), UNIT
+    ),
     "a field that depends on time": lambda: certify(ExponentialStability(squares, 1.0), timed(lambda t, x: -x), UNIT),
     "a constant of 5000 digits": lambda: prove(lambda x: 1 + x[..., 0].square() * exact("1.001") ** 5000, UNIT),
     "an equilibrium outside the box": lambda: certify(
