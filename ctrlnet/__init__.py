@@ -52,7 +52,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.sets": ("Ball", "Box", "Sublevel"),
     "ctrlnet.synthesis": ("linearize", "lqr", "lyapunov_equation"),
     "ctrlnet.systems": ("ClosedLoop", "Quantity", "System", "timed"),
-    "ctrlnet.tasks": ("Environment", "Recipe", "train"),
+    "ctrlnet.tasks": ("Environment", "Recipe", "rebuild", "train"),
 }
 _ROOM_OF = {name: room for room, public in _ROOMS.items() for name in public}
 
@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from ctrlnet.systems import timed as timed
     from ctrlnet.tasks import Environment as Environment
     from ctrlnet.tasks import Recipe as Recipe
+    from ctrlnet.tasks import rebuild as rebuild
     from ctrlnet.tasks import train as train
 
     __version__: str

@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor, nn
 
 from ctrlnet.candidates.shape import equilibrium, root
-from ctrlnet.layers import binary_scale, shape_of_network
+from ctrlnet.layers import at_precision, binary_scale, shape_of_network, wider
 from ctrlnet.sets import check_states
 from ctrlnet.types import State, Value
 
@@ -18,7 +18,8 @@ class NeuralCandidate(nn.Module):
     """V(x) = |R (x - x*)|² + |φ(x) - φ(x*)|²  with  φ(x) = network(x / scale).
 
     V(x*) = 0 and, where R is invertible, V > 0 elsewhere, whatever the weights. φ(x*) is evaluated in every call and
-    never cached, so that V(x*) = 0 is an identity of the traced function.
+    never cached, so that V(x*) = 0 is an identity of the traced function. A state of another precision than the
+    network's is computed with in the wider of the two; V has the precision of the state.
 
     Args:
         network: maps (..., n) to (..., k), k free.
@@ -54,6 +55,9 @@ class NeuralCandidate(nn.Module):
     def forward(self, x: State) -> Value:
         """V at states (..., n), shape (...)."""
         check_states(x, self.at.numel())
-        quadratic = nn.functional.linear(x - self.at, self.R).square().sum(-1)
-        features: Tensor = self.network(x * self.reciprocal_scale) - self.network(self.at * self.reciprocal_scale)
-        return quadratic + features.square().sum(-1)
+        dtype = wider(x.dtype, self.at.dtype)
+        wide, at, scale = x.to(dtype), self.at.to(dtype), self.reciprocal_scale.to(dtype)
+        network = at_precision(self.network, dtype)
+        quadratic = nn.functional.linear(wide - at, self.R.to(dtype)).square().sum(-1)
+        features = network(wide * scale) - network(at * scale)
+        return (quadratic + features.square().sum(-1)).to(x.dtype)

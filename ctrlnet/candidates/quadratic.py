@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ctrlnet.candidates.shape import equilibrium, root
+from ctrlnet.layers import wider
 from ctrlnet.sets import check_states
 from ctrlnet.types import State, Value
 
@@ -45,4 +46,6 @@ class Quadratic(nn.Module):
     def forward(self, x: State) -> Value:
         """V at states (..., n), shape (...)."""
         check_states(x, self.at.numel())
-        return nn.functional.linear(x - self.at, self.R).square().sum(-1)
+        dtype = wider(x.dtype, self.at.dtype)
+        value = nn.functional.linear(x.to(dtype) - self.at.to(dtype), self.R.to(dtype)).square().sum(-1)
+        return value.to(x.dtype)

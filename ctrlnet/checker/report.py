@@ -76,7 +76,8 @@ class CheckReport:
         if self.statement:
             lines += ["", heading, self.statement, "", "Assumptions."]
             lines += [f"  {i}. {text}" for i, text in enumerate(self.assumptions, start=1)]
-            lines += ["", f"Provenance (not checked): {self.provenance}", f"SHA-256: {self.digest}"]
+            lines += ["", f"Provenance (not checked): {self.provenance}"]
+            lines += [f"SHA-256 (after the first line): {self.digest}"]
         mode = "exact" if self.exact else "numpy"
         lines += [f"{self.leaves} leaves, {self.evaluations} evaluations ({mode}), {self.seconds:.2f} s"]
         return "\n".join(lines)

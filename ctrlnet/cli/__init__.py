@@ -43,15 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     json = "--json" in arguments
     arguments = [argument for argument in arguments if argument != "--json"]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if (not arguments and not json) or arguments[:1] in (["-h"], ["--help"], ["help"]):
         return _say(_help())
-    if arguments[0] in ("-V", "--version"):
+    if arguments[:1] in (["-V"], ["--version"]):
         return _say(_version())
     # One thread a worker: small networks gain nothing from two, and lose a hundredfold on a machine that is busy.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ctrlnet.cli.outcomes import guarded
 
-    return guarded(arguments[0], arguments[1:], json)
+    return guarded("".join(arguments[:1]), arguments[1:], json)
 
 
 def _help() -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from ctrlnet.cli.console import Console, keeping
-from ctrlnet.cli.settings import parse
+from ctrlnet.cli.settings import parse, require_positive
+from ctrlnet.reports.leaves import digest_in
 from ctrlnet.reports.records import Checked, Record, Region
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SAMPLES = 400_000  # of the area: a standard error of 0.1 % of the box
 class CertifySettings:
     """Prove what a run claims and write certificates/NAME.cert; a false claim gets a counterexample instead."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Folder of the run."""
     level: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: the largest found)")] = None
     """Level of V to prove."""
@@ -42,6 +43,7 @@ def main(arguments: list[str], json: bool = False) -> int:
     """Certify as the arguments say; status 0 certified, 1 falsified, 3 undecided."""
     console = Console(json)
     settings = parse(CertifySettings, arguments, "ctrlnet certify")
+    require_positive(level=settings.level, seconds=settings.seconds)
     records = certify_run(settings, console)
     for record in records:
         console.say(line_of(record))
@@ -58,7 +60,8 @@ def line_of(record: Record) -> str:
     """One statement in one line."""
     if record.status == "certified":
         return f"{record.name}: certified, level {record.level:.6g}, {record.boxes:,} boxes, {record.seconds:.2f} s"
-    point = f" at {tuple(round(value, 6) for value in record.counterexample)}" if record.counterexample else ""
+    state = record.counterexample if record.status == "falsified" else None
+    point = f" at {tuple(round(value, 6) for value in state)}" if state else ""
     return f"{record.name}: {record.status}{point}. {record.reason}".rstrip()
 
 
@@ -112,6 +115,7 @@ def record_of(name: str, verdict: Verdict, rebuilt: Rebuilt) -> Record:
         counterexample=None if point is None or certified else tuple(point.tolist()),
         region=_region(verdict.level, rebuilt.statements[name], rebuilt) if certified else None,
         checked=Checked(report.ok, report.leaves, report.seconds, report.exact, report.reason) if report else None,
+        certificate=digest_in(verdict.certificate) if certified else "",
     )
 
 

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from ctrlnet.cli.console import Console
 from ctrlnet.cli.settings import parse
 from ctrlnet.errors import UsageError
-from ctrlnet.reports.leaves import corner, document_of
+from ctrlnet.reports.leaves import document_of
 from ctrlnet.reports.records import Record
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["CheckSettings", "check_file", "main"]
 class CheckSettings:
     """Confirm a certificate by the independent checker, which reads the file alone."""
 
-    file: Positional[Path]
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
     """The certificate, RUN/certificates/NAME.cert."""
     against: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: no run)")] = None
     """Folder of a run: trace its policy, model and V again and compare them with the certificate's."""
@@ -38,11 +38,12 @@ def main(arguments: list[str], json: bool = False) -> int:
     """Check as the arguments say; status 0 confirmed, 1 rejected or other than the run, 2 unreadable, 3 undecided."""
     console = Console(json)
     settings = parse(CheckSettings, arguments, "ctrlnet check")
+    statements = None if settings.against is None else _statements(settings.against)
     report = check_file(settings.file, console, exact=settings.exact)
-    console.say(str(report))
-    if settings.against is None or not report.ok:
+    if statements is None or settings.against is None or not report.ok:
+        console.say(str(report))
         return report.exit_code
-    return _compare(settings.file, settings.against, console)
+    return _compare(settings.file, settings.against, statements, report, console)
 
 
 def check_file(file: Path, console: Console, exact: bool = False) -> CheckReport:
@@ -64,43 +65,47 @@ def check_file(file: Path, console: Console, exact: bool = False) -> CheckReport
     return report
 
 
-def _compare(file: Path, folder: Path, console: Console) -> int:
-    differences = differences_of(file, folder)
+def _statements(folder: Path) -> Mapping[str, Statement]:
+    from ctrlnet.runs import Run
+    from ctrlnet.tasks import rebuild
+
+    return rebuild(Run(folder)).statements
+
+
+def _compare(
+    file: Path, folder: Path, statements: Mapping[str, Statement], report: CheckReport, console: Console
+) -> int:
+    """Say first whether a confirmed certificate is about the run, then what it proves."""
+    differences = differences_of(file, folder, statements)
     console.event("compared", file=str(file), run=str(folder), differences=differences)
-    if not differences:
-        console.say(f"The graphs and the statement are those of the run {folder}, traced anew.")
-        return 0
-    console.say(f"This certificate is about something else than the run {folder}:")
-    for difference in differences:
-        console.say(f"  {difference}")
-    return 1
+    if differences:
+        console.say(f"CONFIRMED, BUT NOT ABOUT {folder}: the certificate proves something else than that run claims.")
+    else:
+        console.say(f"CONFIRMED, AND ABOUT {folder}: graphs and statement are those of the run, traced anew.")
+    console.say("\n".join(f"  {difference}" for difference in differences))
+    console.say(str(report).partition("\n")[2].strip("\n"))
+    return int(bool(differences))
 
 
-def differences_of(file: Path, folder: Path) -> list[str]:
+def differences_of(file: Path, folder: Path, statements: Mapping[str, Statement]) -> list[str]:
     """What a certificate says otherwise than the run traced anew; empty when it is about that run.
 
     The run does not fix the level, the prover finds it: it is compared with the run's record of the verdict.
     """
-    from ctrlnet.checker import compare
-    from ctrlnet.prover import statement_document, statement_loop
-    from ctrlnet.runs import Run
-    from ctrlnet.tasks import rebuild
+    from ctrlnet.reports.vouching import differences_from
 
-    name, (condition, loop, box) = _statement(file.stem, rebuild(Run(folder)).statements, folder)
-    (level,) = corner([document_of(file)["statement"]["level"]])
-    said = statement_document(statement_loop(condition, loop, box), box, float(level))
-    return [*compare(file, said["graphs"], said["statement"]), *_level_differences(name, float(level), folder)]
+    if file.stem not in statements and len(statements) > 1:
+        raise UsageError(f"{folder} has no statement {file.stem!r}; name the file after one: {', '.join(statements)}.")
+    name = file.stem if file.stem in statements else next(iter(statements))
+    return [*differences_from(statements[name], file), *_level_differences(name, file, folder)]
 
 
-def _statement(name: str, statements: Mapping[str, Statement], folder: Path) -> tuple[str, Statement]:
-    """The statement that a file is named after, or the only one."""
-    if name not in statements and len(statements) > 1:
-        raise UsageError(f"{folder} has no statement {name!r}; name the file after one: {', '.join(statements)}.")
-    name = name if name in statements else next(iter(statements))
-    return name, statements[name]
+def _level_differences(name: str, file: Path, folder: Path) -> list[str]:
+    from ctrlnet.reports.vouching import figures_of
 
-
-def _level_differences(name: str, level: float, folder: Path) -> list[str]:
     path = folder / "certificates" / f"{name}.json"
-    known = Record.read(path).level if path.exists() else level
-    return [] if known == level else [f"statement: 'level' is {level!r} in the file, {known!r} in {path.name}"]
+    level, _ = figures_of(document_of(file)["statement"])
+    known = Record.read(path).level if path.exists() else None
+    return (
+        [f"statement: 'level' is {level!r} in the file, {known!r} in {path.name}"] if known not in (None, level) else []
+    )

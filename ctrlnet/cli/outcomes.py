@@ -34,6 +34,8 @@ def guarded(verb: str, arguments: list[str], json: bool) -> int:
 
 
 def _verb(name: str) -> Callable[[list[str], bool], int]:
+    if not name:
+        raise UsageError(f"'ctrlnet --json' needs a verb: {', '.join(VERBS)}. See 'ctrlnet --help'.")
     if name not in VERBS:
         known = ", ".join(VERBS)
         raise UsageError(f"ctrlnet has no verb {name!r}. {nearest(name, VERBS)} Verbs: {known}.".replace("  ", " "))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ctrlnet.cli.console import Console, keeping
 from ctrlnet.cli.settings import parse
@@ -17,7 +18,7 @@ __all__ = ["main", "report_run"]
 class ReportSettings:
     """Write RUN/report.html: theorem, figures, film, versions and hashes in one self-contained page."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Folder of the run."""
 
 

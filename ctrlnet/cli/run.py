@@ -13,7 +13,7 @@ from ctrlnet.cli.console import Console
 from ctrlnet.cli.report import report_run
 from ctrlnet.cli.settings import parse_task
 from ctrlnet.cli.summary import heading, summary
-from ctrlnet.cli.train import folder_of, train_run
+from ctrlnet.cli.train import folder_of, require_usable, train_run
 from ctrlnet.cli.validate import ValidateSettings, validate_run
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def main(arguments: list[str], json: bool = False) -> int:
     console = Console(json)
     name, settings = parse_task(arguments, "run")
     folder = folder_of(name, settings)
+    require_usable(settings, folder)
     began = time.perf_counter()
     console.say(heading(name, settings, folder))
     _timed(console, "train", lambda: train_run(settings, folder, console))

@@ -5,6 +5,8 @@ Only verbs import this file, and with it tyro; the help of `ctrlnet` itself does
 
 from __future__ import annotations
 
+import inspect
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -13,7 +15,7 @@ import tyro
 
 from ctrlnet.errors import UsageError
 
-__all__ = ["TrainSettings", "parse", "parse_task"]
+__all__ = ["TrainSettings", "parse", "parse_task", "require_positive"]
 
 Settings = TypeVar("Settings")
 Task = TypeVar("Task")
@@ -21,7 +23,8 @@ DESCRIPTIONS = {
     "train": "Train the policy and candidates of a task into a run folder.",
     "run": "Train a task, certify it, check the certificates, validate in MuJoCo and write the report.",
 }
-HINT = "A task adds options of its own: see 'ctrlnet run pendulum --help'."
+HINT = "A task adds options of its own: see 'ctrlnet {verb} pendulum --help'."
+JSON = "With --json: one JSON object a line on stdout and nothing else."
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,19 @@ def parse(settings: type[Settings], arguments: list[str], prog: str, description
 
     tyro prints what is wrong and ends the program with status 2; with --help, status 0.
     """
-    text = description or (settings.__doc__ or "").strip()
+    text = f"{description or (settings.__doc__ or '').strip()} {JSON}"
     return tyro.cli(settings, args=arguments, prog=prog, description=text, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def require_positive(**options: float | None) -> None:
+    """Refuse options that are not positive and finite; None is one that was not given.
+
+    Raises:
+        UsageError: naming the first such option as it is typed.
+    """
+    for name, value in options.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be positive and finite.")
 
 
 def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any]]:
@@ -69,14 +83,23 @@ def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any]
     known = _known()
     name = _name(arguments, known)
     if name is None and set(arguments) & {"-h", "--help"}:
-        parse(TrainSettings[_NoTask], ["--help"], f"ctrlnet {verb} NAME", f"{description} {HINT}")
+        parse(TrainSettings[_NoTask], ["--help"], f"ctrlnet {verb} NAME", f"{description} {HINT.format(verb=verb)}")
     if name is None:
         raise UsageError(f"'ctrlnet {verb}' needs the name of a task first: one of {', '.join(known)}.")
     rest = list(arguments)
     rest.remove(name)
-    settings: Any = TrainSettings[_author(name, known)]  # type: ignore[misc]
-    chosen: TrainSettings[Any] = parse(settings, rest, f"ctrlnet {verb} {name}", description)
+    author = _author(name, known)
+    settings: Any = TrainSettings[author]  # type: ignore[valid-type]
+    told = " ".join((description, *_arguments_of(author)))
+    chosen: TrainSettings[Any] = parse(settings, rest, f"ctrlnet {verb} {name}", told)
     return name, chosen
+
+
+def _arguments_of(author: Any) -> list[str]:
+    """What the author's docstring says of each option, under its heading "Arguments": `--env.NAME: words.`"""
+    section = (inspect.getdoc(author) or "").partition("## Arguments\n")[2].partition("\n\n")[0]
+    told = [line.partition(":") for line in section.splitlines()]
+    return [f"--env.{name.strip().replace('_', '-')}:{words}" for name, colon, words in told if colon]
 
 
 def _known() -> dict[str, str]:

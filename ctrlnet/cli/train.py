@@ -11,7 +11,7 @@ from ctrlnet.cli.settings import TrainSettings, parse_task
 if TYPE_CHECKING:
     from ctrlnet.runs import Run
 
-__all__ = ["main", "train_run"]
+__all__ = ["folder_of", "main", "require_usable", "train_run"]
 
 
 def main(arguments: list[str], json: bool = False) -> int:
@@ -19,6 +19,7 @@ def main(arguments: list[str], json: bool = False) -> int:
     console = Console(json)
     name, settings = parse_task(arguments, "train")
     folder = folder_of(name, settings)
+    require_usable(settings, folder)
     train_run(settings, folder, console)
     console.say(f"trained: {folder}. Next: ctrlnet certify {folder}")
     return 0
@@ -27,6 +28,21 @@ def main(arguments: list[str], json: bool = False) -> int:
 def folder_of(name: str, settings: TrainSettings[Any]) -> Path:
     """The run folder asked for, runs/NAME by default."""
     return settings.out or Path("runs") / name.rpartition(":")[2]
+
+
+def require_usable(settings: TrainSettings[Any], folder: Path) -> None:
+    """Refuse what cannot be meant, before anything is said or trained.
+
+    Raises:
+        RunExists: the folder is taken.
+        NameNotFound: no such optimizer or integrator.
+    """
+    from ctrlnet.plugins import load
+    from ctrlnet.runs.folder import check_free
+
+    check_free(folder, settings.overwrite)
+    load("optimizers", settings.optimizer)
+    load("integrators", settings.integrator)
 
 
 def train_run(settings: TrainSettings[Any], folder: Path, console: Console) -> Run:

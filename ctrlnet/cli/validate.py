@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ctrlnet.cli.console import Console, keeping
-from ctrlnet.cli.settings import parse
+from ctrlnet.cli.settings import parse, require_positive
 from ctrlnet.errors import RenderingUnavailable, UsageError
-from ctrlnet.reports.leaves import corner, document_of
 
 if TYPE_CHECKING:
+    from ctrlnet.reports.records import Record
     from ctrlnet.tasks.rebuilding import Rebuilt
     from ctrlnet.validation import Validation
 
@@ -26,7 +26,7 @@ PER_CENT = 100
 class ValidateSettings:
     """Simulate the policy in MuJoCo from states drawn over the certified region; write validation.json, video.mp4."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Folder of the run."""
     count: int = 1000
     """Trajectories."""
@@ -34,7 +34,7 @@ class ValidateSettings:
     """Control rate, with the control held in between [1/s]."""
     seed: int = 0
     """Seed of the states drawn."""
-    video: bool = True
+    video: Annotated[bool, arg(help="Write no video.mp4 of some of the trajectories.", help_behavior_hint="")] = True
     """Film some of the trajectories, where the task has a MuJoCo twin."""
 
 
@@ -42,6 +42,7 @@ def main(arguments: list[str], json: bool = False) -> int:
     """Validate as the arguments say; status 0 passed, 1 the simulation contradicts the certificate."""
     console = Console(json)
     settings = parse(ValidateSettings, arguments, "ctrlnet validate")
+    require_positive(count=settings.count, rate_hz=settings.rate_hz)
     validation, darkness = validate_run(settings, console)
     console.say(validation.summary)
     if darkness:
@@ -54,54 +55,62 @@ def validate_run(settings: ValidateSettings, console: Console) -> tuple[Validati
 
     Raises:
         UsageError: nothing of the run is certified yet.
+        RunDamaged: its certificate is another run's, or its record says otherwise.
     """
     from ctrlnet.runs import Run
     from ctrlnet.tasks import rebuild
     from ctrlnet.validation import ValidationOptions, validate_region
 
     rebuilt = rebuild(Run(settings.run))
-    name, level, rate = certified_level(settings.run)
+    proved = first_certified(rebuilt)
     options = ValidationOptions(count=settings.count, rate_hz=settings.rate_hz, seed=settings.seed)
     with keeping(settings.run), console.progress("validate") as advance:
         validation = validate_region(
             rebuilt.environment,
             rebuilt.policy,
-            rebuilt.conditions[name].V,
-            level,
-            rate,
-            rebuilt.statements[name].box,
+            rebuilt.conditions[proved.name].V,
+            proved.level or 0.0,
+            proved.rate or 0.0,
+            rebuilt.statements[proved.name].box,
             options=options,
             progress=lambda share: advance(int(PER_CENT * share), PER_CENT),
         )
-        validation.save(settings.run / "validation.json")
-        darkness = _film(rebuilt, validation, settings) if settings.video else "No video was asked for."
+        path, video = settings.run / "validation.json", settings.run / "video.mp4"
+        validation.save(path, certificate=proved.certificate)
+        darkness = _film(rebuilt, validation, video) if settings.video else "No video was asked for."
+        if not darkness:
+            validation.save(path, certificate=proved.certificate, video=video)
     facts = {key: value for key, value in validation.as_dict().items() if key not in ("trajectories", "format")}
     console.event("validated", **facts, darkness=darkness or None)
     return validation, darkness
 
 
-def certified_level(folder: Path) -> tuple[str, float, float]:
-    """Name, level and rate of the run's first certificate.
+def first_certified(rebuilt: Rebuilt) -> Record:
+    """The first statement of a run whose certificate the checker confirms now, with level and rate as it says.
 
     Raises:
         UsageError: there is none.
+        RunDamaged: a certificate is another run's, or its record says otherwise.
     """
-    found = sorted((folder / "certificates").glob("*.cert"))
-    if not found:
-        raise UsageError(f"Nothing of the run {folder} is certified yet. Do that first: ctrlnet certify {folder}")
-    statement = document_of(found[0])["statement"]
-    level, rate = corner([statement["level"], statement["rate"]]).tolist()
-    return found[0].stem, level, rate
+    from ctrlnet.reports.vouching import vouched
+
+    records = vouched(rebuilt.run, rebuilt)
+    proved = [record for record in records if record.status == "certified" and record.level and record.rate]
+    if not proved:
+        reasons = " ".join(record.reason for record in records if record.certificate)
+        folder = rebuilt.run.path
+        told = f"Nothing of the run {folder} is certified yet. {reasons}".rstrip()
+        raise UsageError(f"{told} Do that first: ctrlnet certify {folder}")
+    return proved[0]
 
 
-def _film(rebuilt: Rebuilt, validation: Validation, settings: ValidateSettings) -> str:
+def _film(rebuilt: Rebuilt, validation: Validation, path: Path) -> str:
     """Film into the run; where nothing can be rendered, the reason, with the packages to install."""
     from ctrlnet.validation import film
 
-    path = settings.run / "video.mp4"
     path.unlink(missing_ok=True)
     if rebuilt.environment.twin() is None:
-        return "No video: the task has no MuJoCo twin; it was simulated by its own equations."
+        return "No video: the task has no MuJoCo twin; it was simulated by the equations of the model."
     try:
         film(rebuilt.environment, rebuilt.policy, validation, path)
     except RenderingUnavailable as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import final
 
 from ctrlnet.conditions.clauses import Clause
@@ -39,8 +40,8 @@ class ExponentialStability:
     at: tuple[Number, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise UsageError(f"rate is {self.rate}; it must be positive and finite [1/s].")
+        if not (isinstance(self.rate, Real) and math.isfinite(self.rate) and self.rate > 0):
+            raise UsageError(f"rate is {self.rate!r}; give a number: it must be positive and finite [1/s].")
 
     def clauses(self, system: Field) -> list[Clause]:
         """Decrease along the field (..., n) to (..., n), relative to V, and positivity."""

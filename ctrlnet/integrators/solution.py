@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ctrlnet.errors import UsageError
 from ctrlnet.integrators.contract import Integrator
-from ctrlnet.sets import Number
+from ctrlnet.sets import Number, vector
 from ctrlnet.systems.fields import TimeField
 
 Status: TypeAlias = Literal["done", "step limit", "non-finite"]
@@ -37,13 +38,15 @@ class Dense:
     function: TimeField = field(repr=False)
     segments: Sequence[Segment] = field(repr=False)
 
-    def __call__(self, t: Tensor | Sequence[Number]) -> Tensor:
-        """States (t, ..., n) at the given instants [s], within what was integrated.
+    def __call__(self, t: Tensor | Sequence[Number] | Number) -> Tensor:
+        """States (t, ..., n) at the given instants [s], within what was integrated; (..., n) at a single number.
 
         Raises:
-            UsageError: an instant outside.
+            UsageError: an instant outside, or none (ShapeError: instants of another shape than (t,)).
         """
-        instants = t.tolist() if isinstance(t, Tensor) else [float(instant) for instant in t]
+        if isinstance(t, (float, int, Fraction)) or (isinstance(t, Tensor) and t.ndim == 0):
+            return self([float(t)])[0]
+        instants = vector(t, "t").tolist()
         first, last = self.segments[0].t, self.segments[-1].t + self.segments[-1].h
         low, high = min(first, last), max(first, last)
         rounding = 1e-12 * (high - low)

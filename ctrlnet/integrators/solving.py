@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +14,11 @@ from torch import Tensor
 from ctrlnet.errors import NonFinite, ShapeError, SolveFailed, UsageError
 from ctrlnet.integrators.contract import NEEDS, Integrator
 from ctrlnet.integrators.marching import adaptive_steps, finite_part, fixed_steps
-from ctrlnet.integrators.solution import Dense, Solution
+from ctrlnet.integrators.solution import Dense, Solution, Status
 from ctrlnet.integrators.step_control import Tolerance
 from ctrlnet.plugins import load
 from ctrlnet.sets import Number
-from ctrlnet.systems import Timed
+from ctrlnet.systems import Timed, check_field, checked_velocity
 from ctrlnet.systems.fields import TimeField
 from ctrlnet.types import Field
 
@@ -60,7 +61,7 @@ def solve(
         ShapeError: x0, t or the field's result has the wrong shape or dtype.
         UsageError: an option that does not exist (NameNotFound: no such integrator; NonFinite: x0 or t is not finite).
     """
-    _check_options(step, gradient, events)
+    _check_options(step, tolerance, gradient, events)
     return _solution(field, x0, t, method, step, tolerance, keep=True)
 
 
@@ -107,21 +108,37 @@ def odeint(
         SolveFailed: the integration did not finish; its `.solution` holds the part that was reached.
         everything that `solve` raises.
     """
-    _check_options(step, gradient, events)
+    _check_options(step, tolerance, gradient, events)
     solution = _solution(field, x0, t, method, step, tolerance, keep=False)
     if solution.status != "done":
         raise SolveFailed(
             f"The integration stopped with status '{solution.status}' after {len(solution.t)} of {len(t)} instants, "
-            f"the last at t = {float(solution.t[-1]):g} s. The part that was reached is in .solution; "
-            "a looser tolerance, a smaller step or another method may get further.",
+            f"the last at t = {float(solution.t[-1]):g} s. {_advice(solution.status, tolerance)} "
+            "The part that was reached is in .solution.",
             solution,
         )
     return solution.x
 
 
-def _check_options(step: Number | None, gradient: str, events: Sequence[Any]) -> None:
-    if step is not None and not (math.isfinite(step) and step > 0):
-        raise UsageError(f"step is {step}; give seconds above zero, or None.")
+def _advice(status: Status, tolerance: Tolerance) -> str:
+    if status == "step limit":
+        return (
+            f"The tolerance asks for more steps than the {tolerance.steps} allowed, or for smaller ones than floating "
+            "point has: give Tolerance(steps=...) more, or a larger relative and absolute error; a solution that "
+            "leaves for infinity ends like this too."
+        )
+    return (
+        "The states or the field became NaN or infinite there: look for a division by zero, a square root or a "
+        "logarithm in the field, or for a solution that leaves for infinity; a smaller step helps where a step is too "
+        "long for the method."
+    )
+
+
+def _check_options(step: Any, tolerance: Any, gradient: Any, events: Any) -> None:
+    if step is not None and not (isinstance(step, (float, int, Fraction)) and math.isfinite(step) and step > 0):
+        raise UsageError(f"step is {step!r}; give seconds above zero, or None.")
+    if not isinstance(tolerance, Tolerance):
+        raise UsageError(f"tolerance is {tolerance!r}; give ctrlnet.Tolerance(relative=1e-6, absolute=1e-8).")
     if gradient != "backprop":
         raise UsageError(f"No gradient is named {gradient!r}. Allowed: 'backprop'.")
     if len(events) > 0:
@@ -129,7 +146,10 @@ def _check_options(step: Number | None, gradient: str, events: Sequence[Any]) ->
 
 
 def _instants(t: Tensor | Sequence[Number]) -> list[float]:
-    times = torch.as_tensor(t, dtype=torch.float64).detach()
+    try:
+        times = torch.as_tensor(t, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise UsageError(f"t is {t!r}; give at least two instants [s], a tensor or a list of numbers.") from cause
     if times.ndim != 1 or times.numel() < 2:
         raise ShapeError(f"t has shape {tuple(times.shape)}; give at least two instants [s], shape (t,).")
     instants: list[float] = times.tolist()
@@ -161,14 +181,9 @@ def _integrator(method: str | Integrator) -> Integrator:
 
 def _checked(field: Field | Timed) -> TimeField:
     """The field as a function of (t, x) whose results have the shape and dtype of x."""
+    check_field(field)
 
     def function(t: float, x: Tensor) -> Tensor:
-        slope = field(t, x) if isinstance(field, Timed) else field(x)
-        if slope.shape != x.shape or slope.dtype != x.dtype:
-            raise ShapeError(
-                f"The field maps {tuple(x.shape)} of {x.dtype} to {tuple(slope.shape)} of {slope.dtype}; "
-                "it must keep shape and dtype. A field f(t, x) is given as ctrlnet.timed(f)."
-            )
-        return slope
+        return checked_velocity(field(t, x) if isinstance(field, Timed) else field(x), x)
 
     return function

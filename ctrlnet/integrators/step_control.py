@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import final
 
 import torch
@@ -35,6 +36,9 @@ class Tolerance:
     steps: int = 10_000
 
     def __post_init__(self) -> None:
+        numbers = (self.relative, self.absolute)
+        if not all(isinstance(one, Real) for one in numbers) or not isinstance(self.steps, int):
+            raise UsageError(f"{self} cannot be met: relative and absolute are numbers, steps is an integer.")
         if not (0 <= self.relative < math.inf and 0 < self.absolute < math.inf and self.steps >= 1):
             raise UsageError(f"{self} cannot be met: relative >= 0, absolute > 0, both finite, and steps >= 1.")
 

@@ -12,12 +12,13 @@ plug-in runs its author's code with all the rights of this process: `CTRLNET_PLU
 Every plug-in object carries `ctrlnet_contract`, the version of the contract that it was written for.
 """
 
-from ctrlnet.plugins.loading import load, make, parameters_of, provenance
+from ctrlnet.plugins.loading import build, load, make, parameters_of, provenance
 from ctrlnet.plugins.offers import CONTRACTS, Plugin, describe, find, names, not_found
 
 __all__ = [
     "CONTRACTS",
     "Plugin",
+    "build",
     "describe",
     "find",
     "load",

@@ -53,6 +53,15 @@ def make(name: str, /, **parameters: Any) -> Any:
             f"ctrlnet.load('environments', '{name}')(...) or ctrlnet.load('tasks', '{name}')(...)."
         )
     author = load(kinds[0], name)
+    return build(name, author, parameters)
+
+
+def build(name: str, author: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """What `author`, called `name` in errors, makes of the parameters.
+
+    Raises:
+        UsageError: a parameter that it does not have, or lacks; what the author raises passes through.
+    """
     _require_parameters(name, author, parameters)
     return author(**parameters)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ctrlnet.errors import UsageError
-from ctrlnet.layers import binary_scale, shape_of_network
+from ctrlnet.layers import at_precision, binary_scale, shape_of_network, wider
 from ctrlnet.sets import Box, check_states, vector
 from ctrlnet.types import Control, State
 
@@ -19,7 +19,8 @@ class Feedback(nn.Module):
     """Saturated feedback  π(x) = min(max(N(x) - N(x*) + u*, lower), upper)  with  N(x) = network(x / scale).
 
     N(x*) is evaluated in every call and never cached, so that π(x*) = u* is an identity of the traced function.
-    At a single state x* it holds bit for bit.
+    At a single state x* it holds bit for bit. A state of another precision than the network's is computed with in the
+    wider of the two; the control has the precision of the state.
 
     Args:
         network: maps (..., n) to (..., m).
@@ -62,12 +63,18 @@ class Feedback(nn.Module):
 
     def forward(self, x: State) -> Control:
         """Controls (..., m) at states (..., n)."""
-        check_states(x, self.at.numel())
-        deviation = self.network(x * self.reciprocal_scale) - self.network(self.at * self.reciprocal_scale)
-        u: Tensor = deviation + self.control_at
+        u = self.unsaturated(x)
         if self.lower is None or self.upper is None:
             return u
-        return torch.minimum(torch.maximum(u, self.lower), self.upper)
+        return torch.minimum(torch.maximum(u, self.lower.to(u.dtype)), self.upper.to(u.dtype))
+
+    def unsaturated(self, x: State) -> Control:
+        """N(x) - N(x*) + u*, before the limits: controls (..., m) at states (..., n)."""
+        check_states(x, self.at.numel())
+        dtype = wider(x.dtype, self.at.dtype)
+        network, scale = at_precision(self.network, dtype), self.reciprocal_scale.to(dtype)
+        u: Tensor = network(x.to(dtype) * scale) - network(self.at.to(dtype) * scale) + self.control_at
+        return u.to(x.dtype)
 
 
 def _check_within(control: Tensor, limits: Box) -> None:

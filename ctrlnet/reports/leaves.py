@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ctrlnet.errors import RunDamaged
 
-__all__ = ["KINDS", "Leaves", "document_of", "leaves_of"]
+__all__ = ["KINDS", "Leaves", "corner", "digest_in", "document_in", "document_of", "leaves_of"]
 
 Array = NDArray[np.float64]
 KINDS = {"p": "proved", "x": "excluded", "e": "equilibrium"}
@@ -53,11 +53,21 @@ def document_of(path: Path) -> dict[str, Any]:
     Raises:
         RunDamaged: the file is truncated or edited.
     """
-    head, _, body = path.read_bytes().partition(b"\n")
-    if head.split()[-1:] != [hashlib.sha256(body).hexdigest().encode()]:
+    return document_in(path.read_bytes(), path)
+
+
+def document_in(data: bytes, path: Path) -> dict[str, Any]:
+    """The JSON document in the bytes of a certificate, as `document_of`; the path is for the message."""
+    head, _, body = data.partition(b"\n")
+    if head.split()[-1:] != [digest_in(data).encode()]:
         raise RunDamaged(f"{path} was truncated or edited: its hash does not fit. Prove it again: ctrlnet certify RUN.")
     document: dict[str, Any] = json.loads(body)
     return document
+
+
+def digest_in(data: bytes) -> str:
+    """SHA-256 of a certificate: of every byte after its first line, as that line and the checker say it."""
+    return hashlib.sha256(data.partition(b"\n")[2]).hexdigest()
 
 
 def leaves_of(document: dict[str, Any]) -> Leaves:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ctrlnet.errors import RunDamaged
 from ctrlnet.reports.curves import Trajectory
 from ctrlnet.reports.leaves import document_of
 from ctrlnet.reports.records import Record
 from ctrlnet.reports.subject import Array, Subject
 
-__all__ = ["Material", "certificates_of", "metrics_of", "trajectories_of", "validation_of"]
+__all__ = ["Material", "certificates_of", "metrics_of", "trajectories_of", "validation_of", "video_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Material:
         validation: validation.json.
         stale: why there is no validation.
         video: mp4 bytes.
+        darkness: why there is no video, where more is to be said than how to get one.
         subject: system, policy and candidates, where they can be imported again.
         obstacle: why there is no subject.
     """
@@ -49,6 +50,7 @@ class Material:
     validation: Mapping[str, Any] | None = None
     stale: str = ""
     video: bytes | None = None
+    darkness: str = ""
     subject: Subject | None = None
     obstacle: str = ""
 
@@ -75,19 +77,42 @@ def certificates_of(folder: Path) -> tuple[tuple[Record, ...], dict[str, Path]]:
     return records, {path.stem: path for path in sorted(home.glob("*.cert"))}
 
 
-def validation_of(path: Path) -> dict[str, Any] | None:
-    """validation.json, or None when there is none.
+def validation_of(path: Path, proved: Collection[str]) -> tuple[dict[str, Any] | None, str]:
+    """validation.json when it is whole and about a certificate that holds now, otherwise why it is not shown.
 
-    Raises:
-        RunDamaged: it is not whole.
+    Args:
+        path: of the file.
+        proved: SHA-256 of each certificate that the checker confirms, as its first line gives it.
     """
+    from ctrlnet.validation.sealing import is_sealed
+
+    again = f"do ctrlnet validate {path.parent} again"
     if not path.exists():
-        return None
+        return None, f"Not validated in simulation yet: ctrlnet validate {path.parent}"
     try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise RunDamaged(f"{path} is not whole ({error}). Write it again: ctrlnet validate {path.parent}.") from error
-    return document
+        document = json.loads(path.read_bytes())
+        whole = isinstance(document, dict) and is_sealed(document)
+    except ValueError:
+        whole = False
+    if not whole:
+        return None, f"{path.name} is damaged, truncated or edited: {again}."
+    if document.get("certificate") not in proved:
+        return None, f"{path.name} is about another certificate than those of this run now: {again}."
+    return document, ""
+
+
+def video_of(path: Path, validation: Mapping[str, Any] | None) -> tuple[bytes | None, str]:
+    """The film when it is the one that belongs to the validation shown, otherwise why it is not shown."""
+    if validation is None:
+        return None, ""
+    wanted, data = validation.get("video"), path.read_bytes() if path.exists() else None
+    if data is None:
+        return None, f"The film is missing: do ctrlnet validate {path.parent} again." if wanted else ""
+    if wanted is None:
+        return None, f"The film in {path.name} is not of this validation: do ctrlnet validate {path.parent} again."
+    if hashlib.sha256(data).hexdigest() != wanted:
+        return None, f"The film is damaged: do ctrlnet validate {path.parent} again."
+    return data, ""
 
 
 def trajectories_of(validation: Mapping[str, Any] | None) -> list[Trajectory]:

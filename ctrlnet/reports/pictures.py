@@ -130,7 +130,7 @@ def training(material: Material) -> str:
 def film(material: Material) -> str:
     """The video, or why there is none."""
     if material.video is None:
-        return markup.section("Film", markup.missing(f"No film: {DARKNESS}"))
+        return markup.section("Film", markup.missing(material.darkness or f"No film: {DARKNESS}"))
     return markup.section("Film", markup.video(material.video, "The policy in MuJoCo."))
 
 

@@ -1,8 +1,9 @@
 """What became of a statement, kept beside its certificate: `certificates/NAME.json`, format 1.
 
-The certificate is the proof and is all that the checker reads. The record holds the figures around it, for the
-report and the summary: the level that dense sampling allows, the area of the region, the seconds of the search; and it
-exists for a statement that has no certificate too, falsified or undecided.
+The certificate is the proof and is all that the checker reads. The record names it by its SHA-256 and holds the figures
+around it, for the report and the summary: the level that dense sampling allows, the area of the region, the seconds of
+the search; and it exists for a statement that has no certificate too, falsified or undecided. Its own "digest" tells
+an edit.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Record:
         rate: of the exponential decrease [1/s].
         boxes: that the prover went through.
         seconds: of the prover's search [s].
+        certificate: SHA-256 of the certificate, of every byte after its first line; empty without one.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Record:
     counterexample: tuple[float, ...] | None = None
     region: Region | None = None
     checked: Checked | None = None
+    certificate: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -92,7 +95,10 @@ class Record:
 
     def as_json(self) -> bytes:
         """The record as the bytes of its file."""
-        return (json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n").encode()
+        from ctrlnet.validation.sealing import sealed
+
+        document = sealed({"format": FORMAT, **asdict(self)})
+        return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -102,11 +108,16 @@ class Record:
             RunDamaged: the file is truncated or edited.
             RunFormat: another format wrote it.
         """
+        from ctrlnet.validation.sealing import is_sealed
+
         try:
             document = json.loads(path.read_bytes())
-            version = document.pop("format")
+            version = document["format"]
             if version != FORMAT:
                 raise RunFormat(f"{path} has format {version!r}; this ctrlnet reads format {FORMAT}.")
+            if not is_sealed(document):
+                raise ValueError("it was edited: its digest does not fit")
+            del document["format"], document["digest"]
             return cls(**_typed(document))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunDamaged(f"{path} is not a whole record ({error}). Write it again: ctrlnet certify RUN.") from error

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctrlnet.reports.leaves import digest_in
 from ctrlnet.reports.records import Record, Region
-from ctrlnet.runs import digest_of
 
 __all__ = [
+    "DIGEST",
     "area_text",
     "certificate_rows",
     "number",
@@ -20,6 +21,8 @@ __all__ = [
     "shares_text",
     "unit_of_volume",
 ]
+
+DIGEST = "SHA-256 of all after its first line, as 'ctrlnet check' gives it"
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -117,5 +120,5 @@ def certificate_rows(path: Path, folder: Path) -> list[tuple[str, str]]:
     return [
         ("certificate", path.relative_to(folder).as_posix()),
         ("size", f"{path.stat().st_size:,} bytes"),
-        ("SHA-256", digest_of(path)),
+        (DIGEST, digest_in(path.read_bytes())),
     ]

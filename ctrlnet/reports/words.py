@@ -14,22 +14,26 @@ from ctrlnet.runs import digest_of
 
 __all__ = ["figures", "provenance", "theorems", "validation", "verify"]
 
+NOT_TRACED = "The certificate names the hashes of this run's weights; its graphs were not compared with the run's: "
+
 
 def theorems(material: Material) -> str:
     """Each statement in words, with its assumptions."""
     if not material.records:
         return markup.section("Theorem", markup.missing(f"Nothing is proved yet: ctrlnet certify {material.folder}"))
-    return "\n".join(_theorem(record, _title("Theorem", material, record)) for record in material.records)
+    return "\n".join(_theorem(material, record) for record in material.records)
 
 
-def _theorem(record: Record, title: str) -> str:
+def _theorem(material: Material, record: Record) -> str:
     tone = markup.TONES.get(record.status, "none")
     parts = [markup.quote(record.statement or "The prover gave no statement in words.", tone)]
     if record.status != "certified":
         parts.append(markup.paragraphs(_failure(record)))
+    if material.obstacle and record.name in material.certificates:
+        parts.append(markup.paragraphs(f"{NOT_TRACED}{material.obstacle}"))
     if record.assumptions:
         parts += ["<h3>What it assumes</h3>", markup.listing(record.assumptions)]
-    return markup.section(title, *parts)
+    return markup.section(_title("Theorem", material, record), *parts)
 
 
 def figures(material: Material) -> str:
@@ -109,8 +113,8 @@ def _listed(versions: Iterable[tuple[str, str]]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    patterns = ("run.toml", "policy.safetensors", "candidates/*.safetensors", "metrics.csv", "certificates/*.cert")
-    return [path for pattern in (*patterns, "validation.json") for path in sorted(folder.glob(pattern))]
+    patterns = ("run.toml", "policy.safetensors", "candidates/*.safetensors", "metrics.csv", "validation.json")
+    return [path for pattern in (*patterns, "video.mp4") for path in sorted(folder.glob(pattern))]
 
 
 def _flat(settings: object, prefix: str = "") -> list[tuple[str, str]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ctrlnet.errors import CtrlnetError
-from ctrlnet.reports.material import Material, certificates_of, metrics_of, validation_of
+from ctrlnet.reports.material import Material, metrics_of, validation_of, video_of
 from ctrlnet.reports.page import page_of
-from ctrlnet.reports.records import Record
 from ctrlnet.reports.subject import Subject
+from ctrlnet.reports.vouching import vouched
 from ctrlnet.runs import Run, write_aside
 from ctrlnet.simulation import numpy_function
 
@@ -34,10 +34,11 @@ def written(run: Run | Path | str) -> Path:
 def gather(run: Run) -> Material:
     """Everything that the page shows."""
     folder = run.path
-    records, certificates = certificates_of(folder)
-    subject, obstacle = _subject(run)
-    validation, stale = _current(validation_of(folder / "validation.json"), records, folder)
-    video = folder / "video.mp4"
+    rebuilt, obstacle = _rebuilt(run)
+    records = vouched(run, rebuilt)
+    proved = {record.certificate for record in records if record.status == "certified"}
+    validation, stale = validation_of(folder / "validation.json", proved)
+    video, darkness = video_of(folder / "video.mp4", validation)
     return Material(
         folder=folder,
         name=run.name,
@@ -45,33 +46,22 @@ def gather(run: Run) -> Material:
         settings=run.settings,
         metrics=metrics_of(folder / "metrics.csv"),
         records=records,
-        certificates=certificates,
+        certificates=run.certificate_paths,
         validation=validation,
         stale=stale,
-        video=video.read_bytes() if video.exists() else None,
-        subject=subject,
+        video=video,
+        darkness=darkness,
+        subject=None if rebuilt is None else subject_of(rebuilt),
         obstacle=obstacle,
     )
 
 
-def _current(
-    validation: dict[str, Any] | None, records: tuple[Record, ...], folder: Path
-) -> tuple[dict[str, Any] | None, str]:
-    """The validation when it is of a level that is certified now, otherwise why it is not shown."""
-    if validation is None:
-        return None, f"Not validated in simulation yet: ctrlnet validate {folder}"
-    if validation["level"] in [record.level for record in records if record.status == "certified"]:
-        return validation, ""
-    told = f"validation.json is about the level {validation['level']:g}, which is not certified any more."
-    return None, f"{told} Do it again: ctrlnet validate {folder}"
-
-
-def _subject(run: Run) -> tuple[Subject | None, str]:
-    """System, policy and candidates as numpy functions, or why the run's task cannot be built again."""
+def _rebuilt(run: Run) -> tuple[Rebuilt | None, str]:
+    """The objects of a run, or why its task cannot be built again."""
     from ctrlnet.tasks import rebuild
 
     try:
-        return subject_of(rebuild(run)), ""
+        return rebuild(run), ""
     except (CtrlnetError, ImportError) as error:
         return None, f"the task {run.name!r} cannot be built again: {error}"
 

@@ -48,7 +48,10 @@ def check_free(target: Path, overwrite: bool) -> None:
     if not (target / NAME).exists():
         raise RunExists(f"{target} is there already and is no run (it has no {NAME}). Name another folder.")
     if not overwrite:
-        raise RunExists(f"The run {target} is there already. Name another folder, or overwrite it (--overwrite).")
+        raise RunExists(
+            f"The run {target} is there already. Name another folder, or replace it: "
+            "overwrite=True, or --overwrite on the command line."
+        )
 
 
 def _swap(folder: Path, target: Path) -> None:

@@ -67,7 +67,10 @@ class Run:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Where the task comes from: `importable`; then `kind`, `distribution`, `version`, `value` of the plug-in."""
+        """Where the task comes from: `importable`; then `kind`, `distribution`, `version`, `value` of the plug-in.
+
+        Of an environment that is no plug-in, `kind` "object" and `value`, its module:object.
+        """
         return dict(self._task.get("plugin", {}))
 
     @property

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from ctrlnet.errors import UsageError
+
 
 def write_aside(path: str | Path, data: bytes) -> None:
     """Write a file under another name in the same folder, flush it to the disk, then rename it to `path`.
@@ -16,9 +18,11 @@ def write_aside(path: str | Path, data: bytes) -> None:
     folders are made.
 
     Raises:
+        UsageError: `path` is a folder, or its parent is a file; nothing is written.
         OSError: the disk is full, or the place cannot be written; `path` is as it was.
     """
     path = Path(path)
+    _check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent)
     try:
@@ -33,6 +37,14 @@ def write_aside(path: str | Path, data: bytes) -> None:
             Path(name).unlink()
         raise
     sync_folder(path.parent)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, such as {path / 'name'}.")
+    blocking = next((one for one in path.parents if one.exists() and not one.is_dir()), None)
+    if blocking is not None:
+        raise UsageError(f"{path} cannot be written: {blocking} is a file, no folder. Name another place.")
 
 
 def sync_folder(folder: Path) -> None:

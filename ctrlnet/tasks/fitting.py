@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ctrlnet import plugins
-from ctrlnet.errors import PluginError, UsageError
+from ctrlnet.errors import UsageError
 from ctrlnet.runs import Run, staged, write_run
 from ctrlnet.tasks.environment import Environment
 from ctrlnet.tasks.environment_task import EnvironmentTask
+from ctrlnet.tasks.origin import origin_of
 from ctrlnet.tasks.task import Options, Task
 from ctrlnet.training import Progress, metrics_csv
 
+_log = logging.getLogger("ctrlnet")
 _PACKAGES = ("ctrlnet", "torch", "numpy", "safetensors")
+_INSTALL = " One of your own gets a name as a plug-in: 'ctrlnet plugins new NAME --kind %s'."
+_ADVICE = {kind: _INSTALL % kind for kind in ("optimizer", "integrator")}
 
 
 def train(
@@ -49,8 +54,11 @@ def train(
         UsageError: no such plug-in or device, a task that cannot be meant.
     """
     told = task_of(task)
+    _check_options(optimizer=optimizer, integrator=integrator, device=device, seed=seed)
     options = Options(optimizer, integrator, seed, device, progress)
     settings = _settings(told, options)
+    if not (origin := settings["task"]["plugin"])["importable"]:
+        _log.warning("the run will not be rebuilt from its folder: %s cannot be imported again", origin["value"])
     with staged(Path("runs") / told.name if out is None else Path(out), overwrite) as folder:
         trained = told.train(options)
         write_run(
@@ -82,6 +90,16 @@ def task_of(task: Environment | Task | str) -> Task:
     return told
 
 
+def _check_options(*, seed: object, **names: object) -> None:
+    """Refuse a class or an object where a name belongs: run.toml keeps names."""
+    for option, name in names.items():
+        if not isinstance(name, str):
+            allowed = "'cpu' or 'cuda'" if option == "device" else ", ".join(plugins.names(f"{option}s"))
+            raise UsageError(f"{option} is {name!r}; give a name: {allowed}.{_ADVICE.get(option, '')}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1, such as 0.")
+
+
 def _settings(task: Task, options: Options) -> dict[str, Any]:
     """What run.toml says: how to build the task again, how it was trained, with which versions."""
     plugin = {
@@ -89,29 +107,11 @@ def _settings(task: Task, options: Options) -> dict[str, Any]:
         for kind, name in (("optimizer", options.optimizer), ("integrator", options.integrator))
     }
     return {
-        "task": {"name": task.name, "parameters": task.parameters, "plugin": _origin(task)},
+        "task": {"name": task.name, "parameters": task.parameters, "plugin": origin_of(task)},
         "training": {"seed": options.seed, "device": options.device, "recipe": task.recipe_settings()},
         "plugins": plugin,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
-
-
-def _origin(task: Task) -> dict[str, Any]:
-    """Where the task comes from; `importable` says whether its name leads back to the same class."""
-    author = type(task.environment if isinstance(task, EnvironmentTask) else task)
-    for kind in ("environments", "tasks"):
-        for plugin in (one for one in plugins.describe(kind) if one.name == task.name):
-            name = f"{plugin.distribution}:{plugin.name}"
-            if _loaded(kind, name) is author:
-                return {"importable": True, "kind": kind, **plugins.provenance(kind, name)}
-    return {"importable": False, "value": f"{author.__module__}:{author.__qualname__}"}
-
-
-def _loaded(kind: str, name: str) -> object:
-    try:
-        return plugins.load(kind, name)
-    except PluginError:  # someone else's plug-in of the same name
-        return None
 
 
 def _version(package: str) -> str:

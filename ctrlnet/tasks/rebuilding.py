@@ -19,6 +19,7 @@ from ctrlnet.systems import ClosedLoop
 from ctrlnet.tasks.environment import Environment
 from ctrlnet.tasks.environment_task import EnvironmentTask
 from ctrlnet.tasks.fitting import task_of
+from ctrlnet.tasks.origin import OBJECT, environment_at
 from ctrlnet.tasks.task import Statement, Task
 from ctrlnet.training import check_weights
 
@@ -74,19 +75,25 @@ class Rebuilt:
 def rebuild(run: Run | str | Path) -> Rebuilt:
     """The objects of a run: its task made anew, policy and candidates with the weights of the folder.
 
+    This imports the author's code, a plug-in or the module that run.toml names, and runs it: open runs that you trust.
+
     Raises:
         RunDamaged: the folder is incomplete or edited, or its weights do not fit.
-        UsageError: the run was made of objects that cannot be imported again (NameNotFound: no such plug-in).
+        UsageError: the run was made of objects that cannot be imported again, or not here (NameNotFound: no such
+            plug-in).
         NonFinite: NaN or infinity among the weights.
     """
     run = run if isinstance(run, Run) else Run(run)
     origin = run.origin
     if not origin.get("importable", False):
         raise UsageError(
-            f"{run.path} was made of objects that cannot be imported again ({origin.get('value', 'unknown')} is no "
-            "installed plug-in). It can be checked and reported; to certify or validate it, install the environment "
-            "as a plug-in and train it under its name."
+            f"{run.path} was made of objects that cannot be imported again: {origin.get('value', 'unknown')} is no "
+            "installed plug-in, and no class of an importable module that its fields build again. The run can be "
+            "checked and reported; to certify or validate it, move the class to the top level of a module other than "
+            "the script that runs, or install it as a plug-in, and train again."
         )
+    if origin["kind"] == OBJECT:
+        return assembled(run, task_of(environment_at(origin["value"], run.parameters)))
     name = f"{origin['distribution']}:{run.name}"
     current = plugins.provenance(origin["kind"], name)
     if current["version"] != origin["version"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any, final
 
 from ctrlnet.errors import UsageError
@@ -79,6 +80,12 @@ class Recipe:
         _require(self, "at least 0", 0, "violation", "containment", "growth", "gain", "trajectories")
         _require(self, "above 0", math.ulp(0.0), "clip", "level", "horizon")
         _require(self, "at least 2", 2, "instants")
+        for name in ("state_cost", "control_cost"):
+            cost = getattr(self, name)
+            if not all(isinstance(one, (float, int, Fraction)) and 0 <= one < math.inf for one in _entries(cost)):
+                raise UsageError(f"{name} of the recipe is {cost!r}; give numbers at least 0, one or one a coordinate.")
+        if not isinstance(self.optimizers, Mapping):
+            raise UsageError(f"optimizers of the recipe is {self.optimizers!r}; give options by name of the plug-in.")
 
     @property
     def schedule(self) -> Schedule:
@@ -111,8 +118,17 @@ class Recipe:
         return asdict(self)
 
 
+def _entries(cost: Any) -> tuple[Any, ...]:
+    return tuple(cost) if isinstance(cost, (tuple, list)) else (cost,)
+
+
 def _require(recipe: Recipe, allowed: str, least: float, *names: str) -> None:
     for name in names:
-        value = getattr(recipe, name)
+        value: Any = getattr(recipe, name)
+        whole = isinstance(getattr(Recipe, name), int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (float, int, Fraction)):
+            raise UsageError(
+                f"{name} of the recipe is {value!r}; give {'an integer' if whole else 'a number'}, {allowed}."
+            )
         if not (math.isfinite(value) and value >= least):
             raise UsageError(f"{name} of the recipe is {value!r}; it must be finite and {allowed}.")

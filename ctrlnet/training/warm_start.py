@@ -73,7 +73,4 @@ def unsaturated(policy: nn.Module) -> Field:
 
     A saturated control has no gradient, so a policy that starts with the wrong sign could never leave its limit.
     """
-    if not isinstance(policy, Feedback):
-        return policy
-    scale = policy.reciprocal_scale
-    return lambda x: policy.network(x * scale) - policy.network(policy.at * scale) + policy.control_at
+    return policy.unsaturated if isinstance(policy, Feedback) else policy

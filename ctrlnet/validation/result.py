@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ctrlnet.runs import write_aside
+from ctrlnet.runs import digest_of, write_aside
+from ctrlnet.validation.sealing import sealed
 
 FORMAT = 1
 
@@ -173,7 +174,15 @@ class Validation:
         """Everything, as plain JSON values."""
         return {"format": FORMAT, "passed": self.passed, "fraction": self.fraction, **asdict(self)}
 
-    def save(self, path: Path | str) -> None:
-        """Write validation.json, aside first and then renamed."""
-        text = json.dumps(self.as_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    def save(self, path: Path | str, *, certificate: str = "", video: Path | None = None) -> None:
+        """Write validation.json, aside first and then renamed; its "digest" over its own content tells an edit.
+
+        Args:
+            path: of the file.
+            certificate: SHA-256 that the certificate's first line gives: what was validated.
+            video: the film of these trajectories, of which the SHA-256 is kept.
+        """
+        names = {"certificate": certificate, "video": None if video is None else digest_of(video)}
+        document = sealed({**self.as_dict(), **names})
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         write_aside(Path(path), (text + "\n").encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctrlnet.validation.options import ValidationOptions
 from ctrlnet.validation.result import Failure
 
-EQUATIONS = "equations of the model (no MuJoCo twin)"
+EQUATIONS = "the equations of the model (no MuJoCo twin)"
 
 
 def definitions(options: ValidationOptions) -> dict[str, str]:

@@ -79,8 +79,9 @@ class Pendulum(Environment):
     name: ClassVar[str] = "pendulum"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.torque_limit) and self.torque_limit > 0):
-            raise UsageError(f"torque_limit is {self.torque_limit}; give N·m above zero, such as 6.0 or 0.75.")
+        limit = self.torque_limit
+        if not (isinstance(limit, (int, float)) and math.isfinite(limit) and limit > 0):
+            raise UsageError(f"torque_limit is {limit!r}; give N·m above zero, such as 6.0 or 0.75.")
 
     @cached_property
     def system(self) -> System:

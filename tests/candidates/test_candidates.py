@@ -94,3 +94,15 @@ def test_nan_weights() -> None:
     nn.init.constant_(network[0].weight, torch.nan)
     with pytest.raises(NonFinite, match="weights"):
         NeuralCandidate(network, 2)
+
+
+@pytest.mark.parametrize("neural", [True, False])
+def test_states_of_another_precision(neural: bool) -> None:
+    x = torch.randn(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    single: torch.nn.Module = Quadratic(2, dtype=torch.float32)
+    if neural:
+        single = NeuralCandidate(mlp((2, 8, 3), seed=0, dtype=torch.float32), 2)
+    assert single(x).dtype == torch.float64
+    assert single(x.float()).dtype == torch.float32
+    assert torch.allclose(single(x).float(), single(x.float()), rtol=1e-5)
+    assert torch.equal(single.double()(x.float()), single(x.float().double()).float())

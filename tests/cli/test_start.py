@@ -103,7 +103,8 @@ def test_options_of_the_task_are_typed(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["run", "pendulum", "--env.torque-limit", "much"]) == 2
     assert "torque-limit" in capsys.readouterr().err
     assert main(["run", "pendulum", "--help"]) == 0
-    assert "--env.torque-limit FLOAT" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "--env.torque-limit FLOAT" in shown and "--env.torque-limit: largest |u| [N·m]" in " ".join(shown.split())
 
 
 def test_name_may_follow_options() -> None:
@@ -175,3 +176,45 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        (["certify", "--seconds", "-1"], "--seconds is -1"),
+        (["certify", "--seconds", "nan"], "--seconds is nan"),
+        (["certify", "--level", "-1"], "--level is -1"),
+        (["validate", "--count", "-5"], "--count is -5"),
+        (["validate", "--rate-hz", "0"], "--rate-hz is 0"),
+    ],
+)
+def test_what_must_be_positive_is_named(line: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([line[0], "runs/nowhere", *line[1:]]) == 2
+    assert option in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("options", [["--optimizer", "adamv"], ["--integrator", "rk5"], ["--out", "."]])
+def test_run_says_nothing_before_a_usage_error(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "pendulum", *options]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err
+
+
+def test_json_alone_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json"]) == 2
+    assert "needs a verb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["run", "train", "certify", "check", "validate", "report"])
+def test_help_of_a_verb_names_json_and_its_argument(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--json" in shown and VERBS[verb][0].split()[-1] in shown and " PATH " not in shown
+    if verb in ("run", "train"):
+        assert f"ctrlnet {verb} pendulum --help" in shown
+
+
+def test_no_video_is_described_as_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--no-video Write no video.mp4" in shown and "default: True" not in shown

@@ -79,6 +79,8 @@ def test_lines_of_certify() -> None:
     assert line_of(record()) == "stability: certified, level 6, 3,210 boxes, 1.23 s"
     assert "falsified at (1.0,)" in line_of(FALSIFIED)
     assert "undecided. out of time" in line_of(UNDECIDED)
+    tried = dataclasses.replace(UNDECIDED, counterexample=(-8.5, 12.0))
+    assert " at " not in line_of(tried), "where the search stopped is no counterexample"
     assert [exit_status([one]) for one in (record(), FALSIFIED, UNDECIDED)] == [0, 1, 3]
 
 

@@ -88,8 +88,10 @@ def test_another_true_statement_is_told_by_against(run: Path, capsys: Capture) -
     body = json.dumps(document).encode()
     path.write_bytes(f"ctrlnet-certificate 1 {hashlib.sha256(body).hexdigest()}\n".encode() + body)
     assert main(["check", str(path)]) == 0
+    capsys.readouterr()
     assert main(["check", str(path), "--against", str(run)]) == 1
-    assert "'level'" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "'level'" in shown and shown.startswith(f"CONFIRMED, BUT NOT ABOUT {run}")
 
 
 @pytest.mark.parametrize("place", [0, 5, 30, 200, -1])
@@ -146,16 +148,6 @@ def test_validate_then_report(run: Path, capsys: Capture) -> None:
     page = (run / "report.html").read_text()
     assert "40\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}40" in page and "libegl1" in page
     assert capsys.readouterr().out.strip() == str(run / "report.html")
-
-
-def test_a_validation_of_an_older_certificate_is_not_shown(run: Path, capsys: Capture) -> None:
-    assert main(["validate", str(run), "--count", "5", "--no-video"]) == 0
-    path = run / "validation.json"
-    validation = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**validation, "level": 2 * validation["level"]}))
-    assert main(["report", str(run)]) == 0
-    page = (run / "report.html").read_text()
-    assert "not certified any more" in page and ">validated<" not in page
 
 
 def test_without_opengl_all_but_the_film_works(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -249,8 +241,12 @@ class Cart(ctrlnet.Environment):
 
 
 def test_a_run_of_objects_that_cannot_be_imported_is_reported_not_certified(tmp_path: Path, capsys: Capture) -> None:
+    @dataclass(frozen=True)
+    class Local(Cart):
+        """Defined in a function, where no import finds it."""
+
     run = tmp_path / "cart"
-    ctrlnet.train(Cart(), out=run)
+    ctrlnet.train(Local(), out=run)
     assert main(["report", str(run)]) == 0
     assert "cannot be imported again" in (run / "report.html").read_text()
     capsys.readouterr()

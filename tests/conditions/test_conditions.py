@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -143,9 +144,9 @@ def test_exact_rate() -> None:
     assert ExponentialStability(norm, exact("0.1"), at=(0, 0)).rate == exact("0.1")
 
 
-@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf])
-def test_wrong_rates(rate: float) -> None:
-    with pytest.raises(UsageError, match="rate"):
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf, "fast", None])
+def test_wrong_rates(rate: Any) -> None:
+    with pytest.raises(UsageError, match="rate is"):
         ExponentialStability(norm, rate)
 
 
@@ -157,6 +158,15 @@ def test_wrong_calls() -> None:
         violation(ExponentialStability(lambda x: x, 1), torch.neg, x)
     with pytest.raises(ShapeError, match="floating-point"):
         violation(condition, torch.neg, torch.ones(2, 2, dtype=torch.int64))
+    for verb in (lambda F: violation(condition, F, x), lambda F: lie_derivative(norm, F, x)):
+        for field, words in (
+            (pendulum(), "ClosedLoop"),
+            (lambda t, x: x, "timed"),
+            (lambda x: None, "NoneType"),
+            (lambda x: x.float(), "shape and dtype"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                verb(field)
     with pytest.raises(UsageError, match="no clauses"):
         violation((), torch.neg, x)
     with pytest.raises(UsageError, match="no condition"):

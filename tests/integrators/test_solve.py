@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from damped_pendulum import pendulum as plant
 from torch import Tensor
 
 from ctrlnet import (
@@ -199,6 +200,14 @@ def test_a_field_that_becomes_nan() -> None:
         ({"method": object()}, UsageError, "no integrator"),
         ({"step": 0}, UsageError, "step"),
         ({"step": math.nan}, UsageError, "step"),
+        ({"step": "a"}, UsageError, "step is 'a'"),
+        ({"tolerance": 1e-3}, UsageError, r"give ctrlnet\.Tolerance"),
+        ({"t": "now"}, UsageError, "two instants"),
+        ({"field": lambda x: None}, ShapeError, "to a NoneType"),
+        ({"field": lambda t, x: x}, UsageError, r"ctrlnet\.timed"),
+        ({"field": lambda t, x: x, "method": "dopri5"}, UsageError, r"ctrlnet\.timed"),
+        ({"field": plant()}, UsageError, "ClosedLoop"),
+        ({"field": 3}, UsageError, "give a function"),
         ({"gradient": "adjoint"}, UsageError, "Allowed: 'backprop'"),
         ({"events": ["fall"]}, UsageError, "events"),
         ({"t": [0]}, ShapeError, "two instants"),
@@ -222,6 +231,26 @@ def test_tolerance_errors() -> None:
     for wrong in ({"relative": -1}, {"absolute": 0}, {"steps": 0}, {"relative": math.nan}):
         with pytest.raises(UsageError, match="cannot be met"):
             Tolerance(**wrong)
+    for wrong in ({"relative": "x"}, {"steps": 1.5}):
+        with pytest.raises(UsageError, match="cannot be met: relative and absolute are numbers"):
+            Tolerance(**wrong)
+
+
+def test_dense_output_at_a_number() -> None:
+    dense = solve(torch.neg, states(3, 2), [0, 1]).dense
+    assert dense is not None
+    assert torch.equal(dense(0.5), dense([0.5])[0])
+    assert torch.equal(dense(torch.tensor(0.5)), dense(0.5))
+    for wrong in ("x", [], [[0.5]], 1.5):
+        with pytest.raises(UsageError, match=r"t is|t has|outside"):
+            dense(wrong)  # type: ignore[arg-type]
+
+
+def test_the_advice_is_for_what_happened() -> None:
+    with pytest.raises(SolveFailed, match=r"30 allowed.*Tolerance\(steps="):
+        odeint(pendulum, states(2), [0, 50], method="dopri5", tolerance=Tolerance(steps=30))
+    with pytest.raises(SolveFailed, match="NaN or infinite there: look for a division"):
+        odeint(torch.square, ONE, torch.linspace(0, 20, 201), method="rk4")
 
 
 def test_an_integrator_that_is_a_class_and_needs_something_else() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ctrlnet import UsageError, mlp
+from ctrlnet.layers import wider
 
 
 def test_equals_its_formula() -> None:
@@ -41,3 +42,9 @@ def test_errors() -> None:
         mlp((2,))
     with pytest.raises(UsageError, match="widths"):
         mlp((2, 0, 1))
+
+
+@pytest.mark.parametrize("one", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("other", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_wider_precision_is_torch_s(one: torch.dtype, other: torch.dtype) -> None:
+    assert wider(one, other) == torch.promote_types(one, other)

@@ -201,3 +201,8 @@ def test_one_distribution_found_twice_is_no_duplicate(install, monkeypatch):
     folder = install("shop", {"integrators": {"fancy": "shop:Method"}})
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
     assert ctrlnet.load("integrators", "fancy").__name__ == "Method"
+
+
+def test_a_parameter_of_another_type_is_told():
+    with pytest.raises(UsageError, match="torque_limit is 'x'; give N·m above zero"):
+        plugins.make("pendulum", torque_limit="x")

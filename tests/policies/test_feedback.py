@@ -107,3 +107,16 @@ def test_wrong_state() -> None:
     wrong: Tensor = torch.zeros(4, 3, dtype=torch.float64)
     with pytest.raises(ShapeError, match="must be 2"):
         policy()(wrong)
+
+
+def test_states_of_another_precision_than_the_network() -> None:
+    """float32 weights are exact float64 numbers, so a float64 state gets the control of those."""
+    single = Feedback(mlp((2, 8, 1), seed=0, dtype=torch.float32), Box([-1], [1]), at=(0.5, 0), control_at=(0.25,))
+    double = Feedback(mlp((2, 8, 1), seed=0).float().double(), Box([-1], [1]), at=(0.5, 0), control_at=(0.25,))
+    double.network.load_state_dict(single.network.state_dict())
+    x = Box([-2, -2], [2, 2]).sample(50, torch.Generator().manual_seed(0))
+    assert torch.equal(single(x), double(x))
+    assert single(x.float()).dtype == double(x.float()).dtype == torch.float32
+    assert torch.allclose(double(x.float()), single(x.float()), atol=1e-6)
+    single(x).sum().backward()
+    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in single.parameters())

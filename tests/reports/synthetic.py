@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ctrlnet.reports.material import Material, certificates_of, metrics_of, validation_of
 from ctrlnet.reports.records import Checked, Record, Region
 from ctrlnet.reports.subject import Array, Subject
+from ctrlnet.validation.sealing import sealed
 
 LEVEL, RATE = 6.0, 0.1
 P = np.array([[1.6, 0.35], [0.35, 0.5]])
@@ -114,22 +116,26 @@ def folder(home: Path) -> Path:
     """Write every file that a report reads, except run.toml."""
     run = home / "synthetic"
     (run / "certificates").mkdir(parents=True)
-    (run / "certificates" / "stability.json").write_bytes(record().as_json())
     box = {"lower": ["-0x1.0p+2", "-6"], "upper": ["0x1.0p+2", "12/2"]}
     document = {
         "statement": {"kind": "exponential_stability", "box": box},
         "proof": {"interior": tree(subject().lower, subject().upper)},
     }
     body = json.dumps(document)
-    (run / "certificates" / "stability.cert").write_text(
-        f"ctrlnet-certificate 1 {hashlib.sha256(body.encode()).hexdigest()}\n{body}"
-    )
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    (run / "certificates" / "stability.cert").write_text(f"ctrlnet-certificate 1 {digest}\n{body}")
+    (run / "certificates" / "stability.json").write_bytes(replace(record(), certificate=digest).as_json())
     steps = np.arange(0, 400, 4)
     rows = [f"{k},{3 * np.exp(-k / 60):.6g},{max(0.4 - k / 500, 0):.4g},{k / 40:.3g}" for k in steps]
     (run / "metrics.csv").write_text("\n".join(["step,loss,violation_fraction,seconds", *rows]) + "\n")
     starts = 1.2 * np.random.default_rng(0).uniform(-1, 1, (12, 2))
-    validation = {**VALIDATION, "trajectories": [trajectory(start) for start in starts]}
-    (run / "validation.json").write_text(json.dumps(validation))
+    validation = {
+        **VALIDATION,
+        "certificate": digest,
+        "video": None,
+        "trajectories": [trajectory(start) for start in starts],
+    }
+    (run / "validation.json").write_text(json.dumps(sealed(validation)))
     return run
 
 
@@ -143,7 +149,7 @@ def material(run: Path) -> Material:
         metrics=metrics_of(run / "metrics.csv"),
         records=records,
         certificates=certificates,
-        validation=validation_of(run / "validation.json"),
+        validation=validation_of(run / "validation.json", [record.certificate for record in records])[0],
         video=b"not a film",
         subject=subject(),
     )

@@ -43,7 +43,7 @@ def test_a_failure_leaves_nothing_and_the_old_run(tmp_path: Path, failure: type[
 
 def test_a_second_run_is_refused_before_any_work(tmp_path: Path) -> None:
     run_at(tmp_path / "run")
-    with pytest.raises(RunExists, match="overwrite"), staged(tmp_path / "run"):
+    with pytest.raises(RunExists, match="overwrite=True, or --overwrite"), staged(tmp_path / "run"):
         pytest.fail("the block was entered")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ctrlnet import UsageError
 from ctrlnet.runs import digest_of, write_aside
 
 
@@ -43,3 +44,12 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert digest_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_or_a_file_in_the_way_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    for place, words in (("folder", "is a folder"), ("file/new/one", "is a file")):
+        with pytest.raises(UsageError, match=words):
+            write_aside(tmp_path / place, b"data")
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["file", "folder"]

@@ -13,9 +13,10 @@ import torch
 import toy_environments as toys
 
 import ctrlnet
-from ctrlnet import NameNotFound, NonFinite, Recipe, Run, RunDamaged, RunExists, UsageError, train
+from ctrlnet import Feedback, NameNotFound, NonFinite, Recipe, Run, RunDamaged, RunExists, UsageError, mlp, train
 from ctrlnet.tasks import rebuild
 from ctrlnet.tasks.fitting import task_of
+from ctrlnet.tasks.origin import environment_at, origin_of
 from ctrlnet.tasks.rebuilding import assembled
 
 
@@ -104,7 +105,16 @@ def test_ctrl_c_leaves_nothing_and_keeps_the_old_run(tmp_path: Path) -> None:
         (lambda out: train(3, out=out), UsageError, "no task"),
         (lambda out: train(toys.Cart(), optimizer="adamm", out=out), NameNotFound, "adamw"),
         (lambda out: train(toys.Cart(), integrator="rk5", out=out), NameNotFound, "rk4"),
-        (lambda out: train(toys.Cart(), device="quantum", out=out), UsageError, "quantum"),
+        (lambda out: train(toys.Cart(), device="quantum", out=out), UsageError, "torch knows no such device. Allowed"),
+        (lambda out: train(toys.Cart(), device=0, out=out), UsageError, "device is 0; give a name: 'cpu' or 'cuda'"),
+        (
+            lambda out: train(toys.Cart(), optimizer=torch.optim.Adam, out=out),
+            UsageError,
+            "adamw.* plug-in",
+        ),
+        (lambda out: train(toys.Cart(), integrator=object, out=out), UsageError, "integrator is .* give a name: .*rk4"),
+        (lambda out: train(toys.Cart(), seed="x", out=out), UsageError, "seed is 'x'"),
+        (lambda out: train(toys.Cart(), seed=-1, out=out), UsageError, "seed is -1"),
     ],
 )
 def test_bad_input_is_told_and_leaves_nothing(
@@ -121,20 +131,98 @@ def test_an_unknown_option_of_an_optimizer_is_told(tmp_path: Path, monkeypatch: 
         train(toys.Cart(), out=tmp_path / "run")
 
 
-@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("growth", -1.0), ("level", 0.0), ("margin", float("nan"))])
-def test_a_recipe_that_cannot_be_meant(name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("steps", "x"),
+        ("steps", 10.5),
+        ("growth", -1.0),
+        ("level", 0.0),
+        ("level", "x"),
+        ("margin", float("nan")),
+        ("clip", -1),
+        ("state_cost", (1.0, -1.0)),
+        ("control_cost", "x"),
+        ("optimizers", "adamw"),
+    ],
+)
+def test_a_recipe_that_cannot_be_meant(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=name):
         Recipe(**{name: value})  # type: ignore[arg-type]
 
 
-def test_a_run_of_a_stranger_s_object_can_be_read_but_not_rebuilt(tmp_path: Path) -> None:
-    run = train(toys.Cart(), out=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"cannot be imported again .*toy_environments:Cart"):
-        rebuild(run)
-    rebuilt = assembled(run, task_of(toys.Cart()))
+def test_a_run_of_an_importable_class_is_rebuilt_from_its_fields(tmp_path: Path) -> None:
+    run = train(toys.Cart(friction=0.5), out=tmp_path / "run")
+    assert run.origin == {"importable": True, "kind": "object", "value": "toy_environments:Cart"}
+    rebuilt = ctrlnet.rebuild(str(run.path))
+    assert rebuilt.environment == toys.Cart(friction=0.5)
     x = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
     assert torch.equal(rebuilt.system(x), rebuilt.environment.system(x, rebuilt.policy(x)))
     assert rebuilt.conditions["stability"].V is rebuilt.candidates["V"]
+
+
+def test_a_run_whose_class_has_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(toys.Cart(), out=tmp_path / "run")
+    monkeypatch.delattr(toys, "Cart")
+    with pytest.raises(UsageError, match=r"toy_environments:Cart, which cannot be imported here.*PYTHONPATH"):
+        rebuild(run)
+
+
+@pytest.mark.parametrize("value", ["subprocess:Popen", "os:sep", "toy_environments:QUICK"])
+def test_only_an_environment_is_built(value: str) -> None:
+    with pytest.raises(UsageError, match="is no environment"):
+        environment_at(value, {})
+
+
+def test_a_run_of_a_local_class_can_be_read_but_not_rebuilt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Local(toys.Cart):
+        pass
+
+    run = train(Local(), out=tmp_path / "run")
+    assert "Local cannot be imported again" in caplog.text
+    with pytest.raises(UsageError, match=r"cannot be imported again: .*Local"):
+        rebuild(run)
+    rebuilt = assembled(run, task_of(Local()))
+    assert rebuilt.conditions["stability"].V is rebuilt.candidates["V"]
+
+
+def test_arguments_that_are_no_fields_are_not_guessed() -> None:
+    assert not origin_of(task_of(Sized(3)))["importable"]
+
+
+class Sized(toys.Cart):
+    """Its argument is no field, so nothing says what it was."""
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        object.__setattr__(self, "size", size)
+
+
+@dataclass(frozen=True)
+class Single(toys.Cart):
+    """Its networks are of single precision."""
+
+    def policy(self, seed: int = 0) -> torch.nn.Module:
+        network = mlp((2, 4, 1), seed=seed, dtype=torch.float32)
+        return Feedback(network, self.system.limits, at=(0.0, 0.0), control_at=(0.0,))
+
+
+def test_networks_of_single_precision_train_and_are_proved_as_they_are(tmp_path: Path) -> None:
+    rebuilt = rebuild(train(Single(), out=tmp_path / "run"))
+    assert {weight.dtype for weight in rebuilt.policy.parameters()} == {torch.float32}
+    x, (condition, loop, box) = torch.ones(3, 2, dtype=torch.float64), rebuilt.statements["stability"]
+    assert ctrlnet.odeint(loop, x, [0, 0.5]).dtype == ctrlnet.violation(condition, loop, x).dtype == torch.float64
+    gain, P = rebuilt.environment.linear_feedback()
+    linear = torch.nn.Linear(2, 1, bias=False, dtype=torch.float32)
+    with torch.no_grad():
+        linear.weight.copy_(-gain)
+    policy = Feedback(linear, None, at=(0, 0), control_at=(0,))
+    loop = ctrlnet.ClosedLoop(rebuilt.environment.system, policy)
+    verdict = ctrlnet.certify(ctrlnet.ExponentialStability(ctrlnet.Quadratic(P), 0.1), loop, box)
+    assert verdict.status == "certified"
+    assert verdict.report is not None
+    assert verdict.report.ok
 
 
 def test_weights_of_another_shape_are_told(tmp_path: Path) -> None:

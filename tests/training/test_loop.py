@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ctrlnet import NonFinite
-from ctrlnet.training import Row, Schedule, fit, metrics_csv
+from ctrlnet import NonFinite, UsageError
+from ctrlnet.training import Row, Schedule, device_named, fit, metrics_csv
 
 
 class Parabola:
@@ -85,3 +85,13 @@ def test_metrics_are_a_table() -> None:
         pytest.approx(row, rel=1e-8) for row in rows
     ]
     assert metrics_csv([]) == b"step\n"
+
+
+@pytest.mark.parametrize("reason", ["Torch not compiled with CUDA enabled", "No CUDA GPUs are available."])
+def test_the_reason_of_a_missing_device_ends_in_one_full_stop(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*shape: int, device: object) -> None:
+        raise AssertionError(reason)
+
+    monkeypatch.setattr(torch, "zeros", fail)
+    with pytest.raises(UsageError, match=rf"cannot be used: {reason.rstrip('.')}\. Allowed"):
+        device_named("cuda")

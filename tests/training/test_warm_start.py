@@ -33,7 +33,7 @@ def test_imitation_fits_the_cut_off_feedback() -> None:
 def test_unsaturated_is_the_policy_where_it_is_not_saturated() -> None:
     pi, x = policy(limit=100.0), BOX.sample(50, torch.Generator().manual_seed(0))
     torch.testing.assert_close(unsaturated(pi)(x), pi(x))
-    assert float(unsaturated(policy(limit=0.26))(x).abs().max()) > 0.26
+    assert unsaturated(policy(limit=0.26))(x).abs().max().item() > 0.26
 
 
 def test_deviation_vanishes_for_the_feedback_itself() -> None:

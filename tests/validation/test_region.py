@@ -70,6 +70,8 @@ def test_file_is_plain_json_that_says_everything(true_claim, tmp_path):
     true_claim.save(tmp_path / "validation.json")
     document = json.loads((tmp_path / "validation.json").read_text())
     assert document["format"] == 1 and document["passed"] is True
+    about = {name: document.pop(name) for name in ("certificate", "video", "digest")}
+    assert about["certificate"] == "" and about["video"] is None and len(about["digest"]) == 64
     assert document == json.loads(json.dumps(true_claim.as_dict()))
     assert [entry.name for entry in tmp_path.iterdir()] == ["validation.json"]
 
