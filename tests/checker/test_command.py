@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import certificates as c
+import numpy
 import pytest
 
 import ctrlnet
@@ -83,3 +84,20 @@ def test_statement_kinds_stay_short() -> None:
     place = Path(ctrlnet.__file__).parent / "checker"
     for name in ("exponential_stability", "positivity"):
         assert len((place / f"{name}.py").read_text().splitlines()) <= 80
+
+
+def test_in_an_environment_that_holds_numpy_alone(tmp_path: Path) -> None:
+    """No site-packages at all: the standard library, numpy and ctrlnet; torch is not there to be imported."""
+    site = tmp_path / "site"
+    site.mkdir()
+    installed = Path(numpy.__file__).parents[1]
+    for part in [*installed.glob("numpy*"), Path(ctrlnet.__file__).parent]:
+        (site / part.name).symlink_to(part)
+    alone = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"]}
+    golden = Path(__file__).parents[1] / "golden" / "stability-1.cert"
+    for code, status in (("import torch", 1), ("import flint", 1), ("import numpy, ctrlnet.checker", 0)):
+        done = subprocess.run([sys.executable, "-S", "-s", "-c", code], env=alone, capture_output=True, check=False)
+        assert done.returncode == status, (code, done.stderr)
+    command = [sys.executable, "-S", "-s", "-m", "ctrlnet.checker", str(golden)]
+    done = subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("CONFIRMED"), done.stderr
