@@ -21,8 +21,9 @@ test-slow: $(READY)
 	@$(BIN)/python -m pytest -m slow; status=$$?; \
 	if [ $$status -eq 5 ]; then echo "No test is marked slow: nothing was run."; exit 0; fi; exit $$status
 
+# one benchmark: make bench ONLY=pilot; write what was measured into benchmarks/targets.toml: make bench RECORD=1
 bench: $(READY)
-	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py $(ONLY); else echo "There are no benchmarks yet."; fi
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(ONLY) $(if $(RECORD),--record)
 
 lint: $(READY)
 	$(BIN)/ruff check .
