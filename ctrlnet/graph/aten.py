@@ -78,6 +78,7 @@ MOVEMENTS = {
     aten.t_,
     aten.transpose_,
 }
+RESHAPES = {aten.squeeze_, aten.unsqueeze_, aten.t_, aten.transpose_}  # in place, but no entry changes
 INDEXED = {aten.index, aten.index_select}  # movements whose further tensors say where to look
 ZEROING = {aten.tril, aten.triu, aten.diag_embed}  # movements that also write zeros
 

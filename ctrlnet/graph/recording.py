@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ctrlnet.errors import UnsupportedOperation
-from ctrlnet.graph.aten import FACTORIES, HANDLERS, INDEXED, MOVEMENTS, ZEROING, Traced
+from ctrlnet.graph.aten import FACTORIES, HANDLERS, INDEXED, MOVEMENTS, RESHAPES, ZEROING, Traced
 from ctrlnet.graph.constants import Constant
 from ctrlnet.graph.expression import Graph
 
@@ -53,7 +53,9 @@ class Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet in FACTORIES and not func._schema.is_mutable:
+        if func._schema.is_mutable and packet not in RESHAPES:  # what else looks into the written memory is not known
+            raise self.unsupported(func)
+        if packet in FACTORIES:
             return func(*args, **kwargs)
         if packet in MOVEMENTS and func is not torch.ops.aten.view.dtype:
             return self._move(func, args, kwargs)
@@ -122,7 +124,7 @@ class Tracer(TorchDispatchMode):
         """The error that names an operation and the user's line."""
         name = str(func) if isinstance(func, torch._ops.OpOverload) else f"Tensor.{func.__name__}"
         if getattr(getattr(func, "_schema", None), "is_mutable", False):
-            detail = "an operation in place; build the result with torch.stack or torch.cat"
+            detail = "an operation in place or with out=; build the result with torch.stack or torch.cat"
         inner = {"_to_copy", "rsub", "mm", "addmm", "mv", "bmm", "dot", "clamp_min", "clamp_max"}
         named = {str(packet).removeprefix("aten.") for packet in HANDLERS} - inner
         known = ", ".join(sorted(named | {"matmul", "linear", "einsum", "stack", "cat", "indexing"}))

@@ -65,9 +65,8 @@ def refuted(loop: Loop, lower: Tensor, upper: Tensor) -> tuple[str, Tensor] | No
     for words, matrix in (("V is negative", negated), ("V does not fall at this rate", decrease)):
         for middle, radius, extent in zip(*_symmetric(matrix), half, strict=True):
             if (v := _rising(middle, radius)) is not None:
-                return f"{words} along a ray from the equilibrium, however near: no level is true.", about + v * (
-                    extent / v.abs().clamp(min=1e-300)
-                ).amin()
+                reason = f"{words} along a ray from the equilibrium, however near: no level is true."
+                return reason, about + v * (extent / v.abs().clamp(min=1e-300)).amin()
     return None
 
 

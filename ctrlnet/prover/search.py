@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ctrlnet.graph import evaluate
 from ctrlnet.prover.budget import Budget
-from ctrlnet.prover.equilibrium import Neighbourhood
+from ctrlnet.prover.equilibrium import Neighbourhood, center
 from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest
 from ctrlnet.prover.loop import Loop
 from ctrlnet.prover.slope import slope_bounds
@@ -42,7 +42,7 @@ class Search:
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        self.n = self.loop.graph.dimension
+        self.n, self.about = self.loop.graph.dimension, center(self.loop)
         self.started = time.perf_counter()
         self.bounded = 0
         self.worst: Tensor | None = None  # the state behind the ceiling
@@ -109,8 +109,7 @@ class Search:
         if not len(x):
             return
         value, margin = (part[:, 0] for part in evaluate(self.loop.graph, [self.loop.value, self.loop.margin], x))
-        about = x.new_tensor([float(number) for number in self.loop.equilibrium])
-        bad = (boundary | (margin <= 0) | (value <= 0)) & (x != about).any(-1)
+        bad = (boundary | (margin <= 0) | (value <= 0)) & (x != self.about).any(-1)
         value = torch.where(bad, value, math.inf)
         worst = int(value.argmin())
         self.sampled = min(self.sampled, float(value[worst]))
@@ -124,7 +123,7 @@ class Search:
             SAMPLES, self.n, generator=generator, dtype=torch.float64
         )
         self._falsify(x, torch.zeros(SAMPLES, dtype=torch.bool))
-        for lower, upper in zip(*(bound[1:] for bound in _roots(self.lower, self.upper)), strict=True):
+        for lower, upper in zip(self.forest.lower[1:], self.forest.upper[1:], strict=True):
             face = lower + (upper - lower) * torch.rand(SAMPLES >> 4, self.n, generator=generator, dtype=torch.float64)
             self._falsify(face, torch.ones(len(face), dtype=torch.bool))
 

@@ -169,12 +169,20 @@ def _in_place(x: Tensor) -> Tensor:
     return y.sum(-1)
 
 
+def _written_through_out(x: Tensor) -> Tensor:
+    buffer = torch.zeros_like(x)
+    earlier = buffer[..., :]
+    torch.cat([x[..., 1:], x[..., :1]], -1, out=buffer)
+    return earlier.sum(-1)
+
+
 UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "besselj": (lambda x: torch.special.bessel_j0(x).sum(-1), "bessel_j0"),
     "random": (lambda x: (x + torch.rand(3, dtype=x.dtype)).sum(-1), "rand"),
     "dropout": (lambda x: torch.nn.functional.dropout(x, 0.5, training=True).sum(-1), "aten"),
     "control flow": (_branching, "aten"),
     "in place": (_in_place, "in place"),
+    "written through out": (_written_through_out, "out="),
     "fractional power": (lambda x: (x.square() + 1).pow(0.5).sum(-1), "0.5"),
     "truncation": (lambda x: x.long().double().sum(-1), "int64"),
     "reinterpreted bits": (lambda x: x.view(torch.int64).clamp(0, 1).double().sum(-1), "view"),

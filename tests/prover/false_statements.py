@@ -52,6 +52,14 @@ def _sign_through_numpy(x: Tensor) -> Tensor:
     return torch.from_numpy(np.where(x.numpy()[..., :1] > 0, -1.0, 4.0)) * x
 
 
+def _behind_a_view(x: Tensor) -> Tensor:
+    """x₁ grows where x₁ > 0.9999: a sliver that sampled states miss."""
+    buffer = torch.zeros_like(x)
+    view = buffer[..., :]
+    torch.cat([1e6 * torch.relu(x[..., :1] - 0.9999), 0 * x[..., 1:]], -1, out=buffer)
+    return view - x
+
+
 def _narrow_bump(x: Tensor) -> Tensor:
     """x' = -x but on |x₁ - 1/2| < 5e-7, where x₁ grows."""
     bump = torch.relu(1 - 2e6 * torch.abs(x[..., :1] - 0.5))
@@ -114,6 +122,9 @@ STABILITY: dict[str, Stability] = {
     "a clipped copy of the state through numpy": Stability(squares, _clipped_in_place, UNIT, rate=1.9, refused=True),
     "a small unit through numpy": Stability(
         squares, _sign_through_numpy, Box([-1e-10, -1e-10], [1e-10, 1e-10]), refused=True
+    ),
+    "a field written through out=, seen through an earlier view": Stability(
+        squares, _behind_a_view, UNIT, level=0.99985, refused=True
     ),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
