@@ -48,6 +48,7 @@ class Tracer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._seen: dict[int, tuple[Tensor, Traced]] = {}  # the tensor is kept: a freed one would give its id away
+        self._memory: dict[int, list[int]] = {}  # nodes of the tensors that were seen at an address
         self._remember(state, Traced(graph.input, tuple(state.shape)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -79,6 +80,8 @@ class Tracer(TorchDispatchMode):
         if declared is not None and not tensor.shape and float(tensor) == float(declared):
             return Traced(self.graph.constant([declared]), ())
         if id(tensor) not in self._seen:
+            if any(self.graph.depends(node) for node in self._memory.get(_address(tensor), ())):
+                raise self.unsupported(type(tensor), "a tensor made of the state's memory behind torch's back")
             values = Constant(tensor.detach().cpu().double().numpy().copy())
             self._remember(tensor, Traced(self.graph.constant(values), tuple(tensor.shape)))
         return self._seen[id(tensor)][1]
@@ -90,6 +93,7 @@ class Tracer(TorchDispatchMode):
 
     def _remember(self, tensor: Tensor, value: Traced) -> None:
         self._seen[id(tensor)] = (tensor, value)
+        self._memory.setdefault(_address(tensor), []).append(value.node)
 
     def _move(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run a movement on entry numbers; the numbers that come out select from the concatenated inputs."""
@@ -158,6 +162,12 @@ def record(function: Any, graph: Graph, state: Tensor) -> tuple[Any, Traced | No
     with torch.no_grad(), Guard(tracer), tracer:
         result = function(given)
     return result, tracer.traced(result) if isinstance(result, Tensor) else None
+
+
+def _address(tensor: Tensor) -> int:
+    """Where a tensor's memory begins; views and aliases share it, and it is not freed while they are kept."""
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage().data_ptr()
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -85,6 +85,26 @@ def test_a_number_of_the_state_that_leaves_torch_is_stopped(function: Callable[[
         trace(function, 3, STATES, ())
 
 
+def _data_replaced(x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y.data = 2 * x
+    return y.sum(-1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _data_replaced,
+        lambda x: torch.nn.Parameter(2 * x, requires_grad=False).sum(-1),
+        lambda x: torch.Tensor._make_subclass(torch.Tensor, 2 * x).sum(-1),
+        lambda x: torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(2 * x)).sum(-1),
+    ],
+)
+def test_an_alias_of_the_states_memory_is_no_constant(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedOperation, match="memory"):
+        trace(function, 3, STATES, ())
+
+
 def test_the_data_of_the_state_is_followed() -> None:
     graph, output = trace(lambda x: x.data.square().sum(-1), 3, STATES, ())
     assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], STATES.square().sum(-1))

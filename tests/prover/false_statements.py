@@ -60,6 +60,11 @@ def _behind_a_view(x: Tensor) -> Tensor:
     return view - x
 
 
+def _in_a_parameter(x: Tensor) -> Tensor:
+    sliver = torch.cat([1e6 * torch.relu(x[..., :1] - 0.9999), 0 * x[..., 1:]], -1)
+    return torch.nn.Parameter(sliver, requires_grad=False) - x
+
+
 def _narrow_bump(x: Tensor) -> Tensor:
     """x' = -x but on |x₁ - 1/2| < 5e-7, where x₁ grows."""
     bump = torch.relu(1 - 2e6 * torch.abs(x[..., :1] - 0.5))
@@ -126,6 +131,7 @@ STABILITY: dict[str, Stability] = {
     "a field written through out=, seen through an earlier view": Stability(
         squares, _behind_a_view, UNIT, level=0.99985, refused=True
     ),
+    "a field in a parameter made of the state": Stability(squares, _in_a_parameter, UNIT, level=0.99985, refused=True),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
     ),
