@@ -13,9 +13,15 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.candidates": ("NeuralCandidate", "Quadratic"),
     "ctrlnet.checker": ("CheckReport", "check"),
     "ctrlnet.conditions": (
+        "BarrierInvariance",
         "Clause",
         "Condition",
+        "DiscreteDecrease",
         "ExponentialStability",
+        "HighOrderInvariance",
+        "NagumoInvariance",
+        "StayWithin",
+        "UltimateBound",
         "lie_derivative",
         "trajectory_violation",
         "violation",
@@ -48,10 +54,11 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.policies": ("Feedback",),
     "ctrlnet.prover": ("Budget", "Verdict", "certify", "prove"),
     "ctrlnet.rationals": ("Exact", "exact"),
+    "ctrlnet.reports": ("draw_proof",),
     "ctrlnet.runs": ("Run",),
     "ctrlnet.sets": ("Ball", "Box", "Sublevel"),
     "ctrlnet.synthesis": ("linearize", "lqr", "lyapunov_equation"),
-    "ctrlnet.systems": ("ClosedLoop", "Quantity", "System", "timed"),
+    "ctrlnet.systems": ("ClosedLoop", "DiscreteMap", "Disturbed", "Quantity", "System", "timed"),
     "ctrlnet.tasks": ("Environment", "Recipe", "rebuild", "train"),
 }
 _ROOM_OF = {name: room for room, public in _ROOMS.items() for name in public}
@@ -63,9 +70,15 @@ if TYPE_CHECKING:
     from ctrlnet.candidates import Quadratic as Quadratic
     from ctrlnet.checker import CheckReport as CheckReport
     from ctrlnet.checker import check as check
+    from ctrlnet.conditions import BarrierInvariance as BarrierInvariance
     from ctrlnet.conditions import Clause as Clause
     from ctrlnet.conditions import Condition as Condition
+    from ctrlnet.conditions import DiscreteDecrease as DiscreteDecrease
     from ctrlnet.conditions import ExponentialStability as ExponentialStability
+    from ctrlnet.conditions import HighOrderInvariance as HighOrderInvariance
+    from ctrlnet.conditions import NagumoInvariance as NagumoInvariance
+    from ctrlnet.conditions import StayWithin as StayWithin
+    from ctrlnet.conditions import UltimateBound as UltimateBound
     from ctrlnet.conditions import lie_derivative as lie_derivative
     from ctrlnet.conditions import trajectory_violation as trajectory_violation
     from ctrlnet.conditions import violation as violation
@@ -108,6 +121,7 @@ if TYPE_CHECKING:
     from ctrlnet.prover import prove as prove
     from ctrlnet.rationals import Exact as Exact
     from ctrlnet.rationals import exact as exact
+    from ctrlnet.reports import draw_proof as draw_proof
     from ctrlnet.runs import Run as Run
     from ctrlnet.sets import Ball as Ball
     from ctrlnet.sets import Box as Box
@@ -116,6 +130,8 @@ if TYPE_CHECKING:
     from ctrlnet.synthesis import lqr as lqr
     from ctrlnet.synthesis import lyapunov_equation as lyapunov_equation
     from ctrlnet.systems import ClosedLoop as ClosedLoop
+    from ctrlnet.systems import DiscreteMap as DiscreteMap
+    from ctrlnet.systems import Disturbed as Disturbed
     from ctrlnet.systems import Quantity as Quantity
     from ctrlnet.systems import System as System
     from ctrlnet.systems import timed as timed

@@ -1,4 +1,4 @@
-"""Exact mode: sin, cos, tanh and exp enclosed at each float64 point by python-flint's arb, rounded outward.
+"""Exact mode: the elementary functions enclosed at each float64 point by python-flint's arb, rounded outward.
 
 All other arithmetic of the checker is float64 with proved bounds, so this removes the one assumption about numpy's
 elementary functions.
@@ -21,7 +21,7 @@ except ImportError as error:
 
 
 def ball_elementary(name: str, points: Array) -> tuple[Array, Array]:
-    """Bounds of sin, cos, tanh or exp at the points, (NaN, NaN) where a point or a result is not finite."""
+    """Bounds of an elementary function at the points, (NaN, NaN) where a point or a result is not finite."""
     bounds = np.array([_bounds(name, v) for v in points.ravel().tolist()], dtype=np.float64).reshape(-1, 2)
     return bounds[:, 0].reshape(points.shape), bounds[:, 1].reshape(points.shape)
 
@@ -29,6 +29,11 @@ def ball_elementary(name: str, points: Array) -> tuple[Array, Array]:
 def _bounds(name: str, point: float) -> tuple[float, float]:
     if not math.isfinite(point):
         return math.nan, math.nan
-    ball = getattr(arb(point), name)()
+    ball = _softplus(point) if name == "softplus" else getattr(arb(point), name)()
     low, high = float(ball.lower()), float(ball.upper())
     return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+
+
+def _softplus(point: float) -> arb:
+    """ln(1 + e^x) = ln(1 + e^-|x|) + max(x, 0)."""
+    return arb(-abs(point)).exp().log1p() + arb(max(point, 0.0))

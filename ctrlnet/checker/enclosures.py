@@ -1,77 +1,141 @@
-"""Tests of one claim on many boxes: natural enclosures, and expansions about the midpoint m with d = x - m.
+"""Tests of one claim on many boxes: natural enclosures, and expansions about the midpoint m with d = z - m.
 
-A locally Lipschitz f has f(x) = f(m) + a.d with a in the enclosure of Clarke's gradient over the box. The decrease
-G = grad V.F + rate V combines three expansions, with H, K in [Hess V] and A in [DF] over the box,
+The variables are z = x, the state, or z = (x, d), the state and the disturbance. A locally Lipschitz f has
+f(z) = f(m) + a.d with a in the enclosure of Clarke's gradient over the box. The derivative along a field, G = grad V.F
++ rate V, combines three expansions, with H, K in [Hess V], A in [DF] over the box (H n x N, zero in the columns of the
+disturbance),
 
     grad V = grad V(m) + H d,   F = F(m) + A d,   V = V(m) + grad V(m).d + d'K d / 2,
     G = G(m) + (A' grad V(m) + H' F(m) + rate grad V(m)).d + d'(H'A + rate K / 2) d.
 
-At a kink of V, Hess V is unbounded and this is void; at a kink of F, DF is Clarke's hull.
+At a kink of V, Hess V is unbounded and this is void; at a kink of F, DF is Clarke's hull. Where F or V switches, the
+value is the hull of both sides, and derivatives are unbounded.
 
 Source: Lebourg's theorem, in Clarke, Optimization and Nonsmooth Analysis (1983), Thm 2.3.7, by rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ctrlnet.checker.interval import Array, Interval
 from ctrlnet.checker.jets import Evaluator
-from ctrlnet.checker.leaves import Outcome, middle
-from ctrlnet.checker.report import Rejected
+from ctrlnet.checker.leaves import Outcome, every, middle
+
+Function = Callable[[Interval, int], Interval]
+"""A function of boxes (B, N) and of the order, 0 or 1, to jets (1, B, m) or (1 + N, B, m); an `Evaluator` is one."""
+Reading = Callable[[Interval], NDArray[np.bool_]]
+"""What an enclosure (B, m) of values shows, for each of the B boxes."""
+ZERO = Interval(np.zeros(1), np.zeros(1))
 
 
-def above(f: Evaluator, box: Interval, level: Interval) -> Outcome:
-    """f(x) > level on boxes (B, n), for f of size 1 and level of shape (1,)."""
-    proved = f(box, 0).lo[0, :, 0] > level.hi
+class Enclosed(NamedTuple):
+    """A scalar function enclosed over boxes (B,), at their midpoints (B,), and the doubt of each dimension (B, N)."""
+
+    value: Interval
+    middle: Interval
+    doubt: Array
+
+    def positive(self) -> Outcome:
+        """The claim that it is positive."""
+        return Outcome(self.value.lo > 0, self.middle.hi <= 0, self.doubt)
+
+    def negative(self) -> Outcome:
+        """The claim that it is negative."""
+        return Outcome(self.value.hi < 0, self.middle.lo >= 0, self.doubt)
+
+
+def judged(f: Function, box: Interval, proves: Reading, refutes: Reading) -> Outcome:
+    """A claim on the values of f, by its natural enclosure, and where that is not enough by its mean value form."""
+    proved = proves(f(box, 0)[0])
     refuted, doubt, left = np.zeros_like(proved), np.zeros(box.shape), ~proved
     if left.any():
         part = box[left]
-        jet, at_middle = f(part, 1)[:, :, 0], f(middle(part), 0)[0, :, 0]
-        d = (part - middle(part)).T
+        jet, at_middle = f(part, 1), f(middle(part), 0)[0]
+        d = (part - middle(part)).T[:, :, None]
         better = jet[0].within(at_middle + (jet[1:] * d).sum(0))
-        proved[left], refuted[left] = better.lo > level.hi, at_middle.hi <= level.lo
-        doubt[left] = (magnitude(jet[1:]) * magnitude(d)).T
+        proved[left], refuted[left] = proves(better), refutes(at_middle)
+        doubt[left] = (magnitude(jet[1:]) * magnitude(d)).max(2).T
     return Outcome(proved, refuted, doubt)
 
 
-def decrease(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> Outcome:
-    """V(x) > 0, and g.F(x) + rate V(x) < 0 for every g in Clarke's gradient of V at x, on boxes (B, n)."""
-    centre, n = middle(box), V.n
-    v, f = V(box, 2)[:, :, 0], F(box, 1)
-    v_centre, f_centre, d = V(centre, 1)[:, :, 0], F(centre, 0)[0].T, (box - centre).T
-    gradient, H, A = v[1 : 1 + n], hessian(v, n), jacobian(f)
-    g = v_centre[1:]
+def above(f: Function, box: Interval, level: Interval) -> Outcome:
+    """f > level, for f of size 1 and level of shape (1,)."""
+    return judged(f, box, lambda y: y.lo[:, 0] > level.hi, lambda y: y.hi[:, 0] <= level.lo)
+
+
+def below(f: Function, box: Interval, level: Interval) -> Outcome:
+    """f < level."""
+    return judged(f, box, lambda y: y.hi[:, 0] < level.lo, lambda y: y.lo[:, 0] >= level.hi)
+
+
+def outside(f: Function, box: Interval, inner: Interval, outer: Interval) -> Outcome:
+    """f < inner on the whole box, or f > outer on the whole box, where inner <= outer."""
+    return judged(
+        f, box, lambda y: (y.hi[:, 0] < inner.lo) | (y.lo[:, 0] > outer.hi),
+        lambda y: (y.lo[:, 0] >= inner.hi) & (y.hi[:, 0] <= outer.lo),
+    )  # fmt: skip
+
+
+def inward(F: Function, box: Interval, axis: int, upper: bool) -> Outcome:
+    """F points strictly into the box X: F_i > 0 on the lower face of axis i, F_i < 0 on the upper one."""
+
+    def component(part: Interval, order: int) -> Interval:
+        return F(part, order)[:, :, [axis]]
+
+    return (below if upper else above)(component, box, ZERO)
+
+
+def decrease(V: Evaluator, F: Evaluator, box: Interval, rate: Interval, positive: bool = True) -> Outcome:
+    """V(x) > 0 (if `positive`), and g.F + rate V < 0 for every g in Clarke's gradient of V at x, on boxes (B, N)."""
+    value, derivative = flow(V, F, box, rate)
+    return every(derivative.negative(), value.positive()) if positive else derivative.negative()
+
+
+def increase(h: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> Outcome:
+    """g.F + rate h > 0 for every g in Clarke's gradient of h at x, on boxes (B, N)."""
+    return flow(h, F, box, rate)[1].positive()
+
+
+def flow(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
+    """V and G = g.F + rate V on boxes (B, N), for every g in Clarke's gradient of V, a function of the first n.
+
+    Where the gradient is unbounded G is NaN: there V(x(t)) need not be absolutely continuous.
+    """
+    (n, N), centre = (V.n, box.shape[1]), middle(box)
+    v, f = V(box[:, :n], 2)[:, :, 0], F(box, 1)
+    v_centre, f_centre, d = V(centre[:, :n], 1)[:, :, 0], F(centre, 0)[0].T, (box - centre).T
+    g, gradient, H, A = v_centre[1:], v[1 : 1 + n], padded(hessian(v, n), (n, N)), jacobian(f)
     at_middle = (g * f_centre).sum(0) + rate * v_centre[0]
-    natural = (gradient * f[0].T).sum(0) + rate * v[0]
-    slope = (A * g[:, None]).sum(0) + (H * f_centre[:, None]).sum(0) + rate * g
-    bend = curvature(H, A, rate) * outer(d)
-    decreasing = natural.within(at_middle + (slope * d).sum(0) + bend.sum(0).sum(0)).hi < 0
-    positive = v[0].within(v_centre[0] + (gradient * d).sum(0)).lo > 0
+    natural = undefined((gradient * f[0].T).sum(0) + rate * v[0], unbounded(gradient))
+    slope = (A * g[:, None]).sum(0) + (H * f_centre[:, None]).sum(0) + padded(rate * g, (N,))
+    bend = (product(H, A) + padded(H, (N, N)).scaled(0.5) * rate) * outer(d)
+    G = natural.within(at_middle + (slope * d).sum(0) + bend.sum(0).sum(0))
+    ramp = gradient * d[:n]
+    value = v[0].within(v_centre[0] + ramp.sum(0))
     doubt = magnitude(slope) * magnitude(d) + magnitude(bend).sum(0)
-    doubt = np.where(decreasing, magnitude(gradient) * magnitude(d), doubt).T
-    return Outcome(positive & decreasing, (at_middle.lo >= 0) | (v_centre[0].hi <= 0), doubt)
+    return (
+        Enclosed(value, v_centre[0], magnitude(padded(ramp, (N,))).T),
+        Enclosed(G, at_middle, doubt.T),
+    )
 
 
-def quadratic_forms(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> tuple[Interval, Interval]:
-    """Enclosures (n, n) of Hess V, and of the symmetric part of H'A + rate K / 2, over one box (1, n)."""
-    v, f = V(box, 2)[:, :, 0], F(box, 1)
-    for name, jet in (("V", v), ("F", f)):
-        if not (np.isfinite(jet.lo).all() and np.isfinite(jet.hi).all()):
-            raise Rejected(f"{name} is undefined or has a kink somewhere on the box R around the equilibrium")
-    H = hessian(v, V.n)
-    return H[:, :, 0], curvature(H, jacobian(f), rate)[:, :, 0]
+def product(H: Interval, A: Interval) -> Interval:
+    """Symmetric part (N, N, B) of H'A for all H and A in interval matrices (n, N, B)."""
+    return symmetric((H[:, :, None] * A[:, None, :]).sum(0))
 
 
-def curvature(H: Interval, A: Interval, rate: Interval) -> Interval:
-    """Symmetric part of H'A + rate K / 2 for all H, K in [H] and A in [A], each (n, n, B)."""
-    product = (H[:, :, None] * A[:, None, :]).sum(0)
-    swapped = Interval(product.lo.swapaxes(0, 1), product.hi.swapaxes(0, 1))
-    return (product + swapped).scaled(0.5) + H.scaled(0.5) * rate
+def symmetric(a: Interval) -> Interval:
+    """Symmetric part of interval matrices (N, N, B)."""
+    return (a + Interval(a.lo.swapaxes(0, 1), a.hi.swapaxes(0, 1))).scaled(0.5)
 
 
 def outer(d: Interval) -> Interval:
-    """d_j d_k, shape (n, n, B), with squares on the diagonal."""
+    """d_j d_k, shape (N, N, B), with squares on the diagonal."""
     result, square, i = d[:, None] * d[None, :], d.square(), np.arange(len(d.lo))
     result.lo[i, i], result.hi[i, i] = square.lo, square.hi
     return result
@@ -86,8 +150,26 @@ def hessian(v: Interval, n: int) -> Interval:
 
 
 def jacobian(f: Interval) -> Interval:
-    """DF (n, n, B), row i that of F_i, from the jet (1 + n, B, n)."""
+    """DF (n, N, B), row i that of F_i, from the jet (1 + N, B, n)."""
     return Interval(f.lo[1:].transpose(2, 0, 1), f.hi[1:].transpose(2, 0, 1))
+
+
+def padded(a: Interval, shape: tuple[int, ...]) -> Interval:
+    """With zeros where the disturbance is concerned: `shape` of all axes but the last, which counts boxes."""
+    if a.shape[:-1] == shape:
+        return a
+    missing = [(0, size - have) for size, have in zip(shape, a.shape, strict=False)]
+    return Interval(*(np.pad(bound, [*missing, (0, 0)]) for bound in (a.lo, a.hi)))
+
+
+def unbounded(a: Interval) -> NDArray[np.bool_]:
+    """Boxes (B,) on which a part of a (m, B) is infinite or undefined."""
+    return np.asarray(~(np.isfinite(a.lo) & np.isfinite(a.hi)).all(0))
+
+
+def undefined(a: Interval, where: NDArray[np.bool_]) -> Interval:
+    """NaN on the boxes chosen."""
+    return Interval(np.where(where, np.nan, a.lo), np.where(where, np.nan, a.hi))
 
 
 def magnitude(a: Interval) -> Array:

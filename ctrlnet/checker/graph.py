@@ -25,9 +25,11 @@ MAX_DIMENSION = 26
 MANY = -1
 ARITY = {
     **dict.fromkeys(("input", "constant"), 0),
-    **dict.fromkeys(("take", "linear", "sum", "power"), 1),
-    **dict.fromkeys(("neg", "square", "sin", "cos", "tanh", "sigmoid", "exp", "relu", "abs"), 1),
+    **dict.fromkeys(("take", "linear", "sum", "norm", "power"), 1),
+    **dict.fromkeys(("neg", "square", "sqrt", "relu", "abs"), 1),
+    **dict.fromkeys(("sin", "cos", "tanh", "atan", "exp", "log", "softplus", "erf"), 1),
     **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), 2),
+    "select": 3,
     "concatenate": MANY,
 }
 """Number of arguments of each operation; MANY means one or more."""
@@ -80,11 +82,12 @@ class Graph:
         return self.digests[self.output]
 
 
-def read_graph(value: Any, n: int, name: str) -> Graph:
-    """Read and check a graph on the state of dimension n."""
+def read_graph(value: Any, n: int, name: str, variables: int | None = None) -> Graph:
+    """Read and check a graph of n inputs, to be differentiated with respect to `variables`, by default its inputs."""
     content = fields(value, ("nodes", "output"), f"graph {name}")
     nodes: list[Node] = []
-    scalars, limit = 0, MAX_SCALARS // (1 + n + n * (n + 1) // 2)
+    count = n if variables is None else variables
+    scalars, limit = 0, MAX_SCALARS // (1 + count + count * (count + 1) // 2)
     for i, item in enumerate(sequence(content["nodes"], f"nodes of {name}")):
         nodes.append(_node(item, nodes, n, f"graph {name}, node {i}"))
         scalars += nodes[-1].size
@@ -137,8 +140,8 @@ def _attribute(operation: str, value: Any, sizes: list[int], n: int, where: str)
         case "linear":
             weights = _weights(value, sizes[0], where)
             return weights, weights.rows
-        case "sum":
-            count = integer(value, f"{where}: number of sums", 1, sizes[0])
+        case "sum" | "norm":
+            count = integer(value, f"{where}: number of parts", 1, sizes[0])
             if sizes[0] % count:
                 raise Unreadable(f"{where}: {sizes[0]} is not a multiple of {count}")
             return count, count

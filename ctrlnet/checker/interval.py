@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ctrlnet.checker.document import enclosure
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 EPSILON = 2.0**-52
 TINY = 1e-300
 """More than every error of underflow."""
@@ -77,8 +78,13 @@ class Interval:
         return Interval(down(self.lo - other.hi), up(self.hi - other.lo))
 
     def __mul__(self, other: Interval) -> Interval:
-        a, b, c, d = self.lo * other.lo, self.lo * other.hi, self.hi * other.lo, self.hi * other.hi
-        lo = np.minimum(np.minimum(a, b), np.minimum(c, d))
+        """Least and greatest of the four products of bounds; two of each are enough when one factor is >= 0."""
+        small, large = (self, other) if self.lo.size <= other.lo.size else (other, self)
+        a, b, c, d = small.lo * large.lo, small.hi * large.lo, small.lo * large.hi, small.hi * large.hi
+        if small.lo.min(initial=np.inf) >= 0:
+            return Interval(down(np.minimum(a, b, out=a)), up(np.maximum(c, d, out=c)))
+        lo = np.minimum(a, b)
+        np.minimum(lo, np.minimum(c, d), out=lo)
         hi = np.maximum(np.maximum(a, b, out=a), np.maximum(c, d, out=c), out=a)
         return Interval(down(lo), up(hi))
 
@@ -104,14 +110,30 @@ class Interval:
 
     def reciprocal(self) -> Interval:
         """1 / x; NaN where the interval contains 0."""
-        undefined = ~((self.lo > 0) | (self.hi < 0))  # NaN on one side too
-        lo, hi = down(1 / self.hi), up(1 / self.lo)
-        return Interval(np.where(undefined, np.nan, lo), np.where(undefined, np.nan, hi))
+        unknown = ~((self.lo > 0) | (self.hi < 0))  # NaN on one side too
+        return Interval(down(1 / self.hi), up(1 / self.lo)).undefined(unknown)
 
     def scaled(self, factor: float) -> Interval:
         """Product with a float64 factor."""
         a, b = self.lo * factor, self.hi * factor
         return Interval(down(np.minimum(a, b)), up(np.maximum(a, b)))
+
+    def sqrt(self) -> Interval:
+        """Root, correctly rounded by IEEE 754; NaN where the interval is not wholly >= 0."""
+        roots = Interval(down(np.sqrt(self.lo)), up(np.sqrt(self.hi)))
+        return Interval(np.maximum(roots.lo, 0.0), roots.hi).undefined(~(self.lo >= 0))
+
+    def undefined(self, where: Mask) -> Interval:
+        """NaN there."""
+        return self.replaced(where, np.nan, np.nan)
+
+    def replaced(self, where: Mask, low: float, high: float) -> Interval:
+        """[low, high] there."""
+        return Interval(np.where(where, low, self.lo), np.where(where, high, self.hi))
+
+    def broadcast(self, *shape: int) -> Interval:
+        """The same values in a larger shape."""
+        return Interval(np.broadcast_to(self.lo, shape), np.broadcast_to(self.hi, shape))
 
     def clip(self, low: float, high: float) -> Interval:
         """Intersection with [low, high], which must be known to hold the real values; NaN stays NaN."""
@@ -142,6 +164,12 @@ def gamma(terms: int) -> float:
 def stack(parts: Sequence[Interval], axis: int = 0) -> Interval:
     """Join along an existing axis."""
     return Interval(np.concatenate([p.lo for p in parts], axis), np.concatenate([p.hi for p in parts], axis))
+
+
+def choose(first: Mask, a: Interval, second: Mask, b: Interval, otherwise: Interval) -> Interval:
+    """a where `first`, b where `second`, else the third."""
+    lo = np.where(first, a.lo, np.where(second, b.lo, otherwise.lo))
+    return Interval(lo, np.where(first, a.hi, np.where(second, b.hi, otherwise.hi)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,38 @@ from ctrlnet.checker.tree import Leaves, halves
 
 
 class Outcome(NamedTuple):
-    """Of boxes (B, n): proved, refuted at the midpoint, and how much each dimension contributes to the doubt (B, n)."""
+    """Of boxes (B, N): proved, refuted at the midpoint, and how much each dimension contributes to the doubt (B, N)."""
 
     proved: NDArray[np.bool_]
     refuted: NDArray[np.bool_]
     doubt: Array
 
 
-class Effort:
-    """Boxes enclosed so far, and how many may be."""
+def every(*outcomes: Outcome) -> Outcome:
+    """All claims together; the doubt is that of the first claim not proved."""
+    result, *rest = outcomes
+    for other in rest:
+        doubt = np.where(result.proved[:, None], other.doubt, result.doubt)
+        result = Outcome(result.proved & other.proved, result.refuted | other.refuted, doubt)
+    return result
 
-    def __init__(self, leaf_count: int) -> None:
-        self.leaves, self.limit, self.used = leaf_count, 64 * leaf_count + 4096, 0
+
+def some(*outcomes: Outcome) -> Outcome:
+    """One of the claims on each box, not the same on all."""
+    proved, refuted = (np.array([getattr(o, name) for o in outcomes]) for name in ("proved", "refuted"))
+    return Outcome(np.asarray(proved.any(0)), np.asarray(refuted.all(0)), np.max([o.doubt for o in outcomes], axis=0))
+
+
+class Effort:
+    """Leaves of the proof so far, boxes enclosed so far, and how many of these may be."""
+
+    def __init__(self, leaves: int = 0) -> None:
+        self.leaves, self.used = leaves, 0
+
+    @property
+    def limit(self) -> int:
+        """Most boxes enclosed."""
+        return 64 * self.leaves + 4096
 
     def spend(self, boxes: int) -> bool:
         """Count boxes; False when they are more than is left."""
@@ -33,7 +53,9 @@ class Effort:
         return self.used <= self.limit
 
 
-def settle(leaves: Leaves, claim: str, test: Callable[[Interval], Outcome], effort: Effort, chunk: int) -> None:
+def settle(
+    leaves: Leaves, claim: str, test: Callable[[Interval], Outcome], effort: Effort, chunk: int, point: str = "x"
+) -> None:
     """Prove a claim on all leaves, or raise `Rejected` at a point that refutes it, or `Undecided`."""
     box, place = leaves.box, leaves.places
     scale = np.maximum(np.ptp(np.concatenate([box.lo, box.hi]), axis=0), 1e-300) if len(leaves) else np.ones(1)
@@ -46,8 +68,8 @@ def settle(leaves: Leaves, claim: str, test: Callable[[Interval], Outcome], effo
             outcome = test(part)
             if outcome.refuted.any():
                 worst = int(outcome.refuted.argmax())
-                point = ", ".join(f"{v:.6g}" for v in middle(part).lo[worst])
-                raise Rejected(f"{claim}: false at x = ({point}), in the leaf {_where(part, part_place, worst)}")
+                values = ", ".join(f"{v:.6g}" for v in middle(part).lo[worst])
+                raise Rejected(f"{claim}: false at {point} = ({values}), in the leaf {_where(part, part_place, worst)}")
             rest.append(_bisected(part, part_place, outcome, scale, claim))
         lo, hi, place = (np.concatenate(parts) for parts in zip(*rest, strict=True))
         box = Interval(lo, hi)
@@ -66,7 +88,7 @@ def _bisected(
     lo, hi, doubt = box.lo[open_], box.hi[open_], outcome.doubt[open_]
     point = 0.5 * lo + 0.5 * hi
     place, width = place[open_], (hi - lo) / scale
-    usable = np.isfinite(doubt).all(axis=1, keepdims=True)
+    usable = np.isfinite(doubt).all(axis=1, keepdims=True) & doubt.any(axis=1, keepdims=True)
     # a twentieth of the largest doubt by width keeps slivers away
     score = np.where(usable, doubt + 0.05 * doubt.max(axis=1, keepdims=True, initial=0.0) * width, width)
     score = np.where((lo < point) & (point < hi), score, -1.0)

@@ -9,31 +9,35 @@ from pathlib import Path
 
 import numpy as np
 
+from ctrlnet.checker.conjunction import Conjunction
 from ctrlnet.checker.document import MAX_BYTES, Document, document, text
-from ctrlnet.checker.exponential_stability import ExponentialStability
 from ctrlnet.checker.functions import ULPS, Elementary, numpy_elementary
-from ctrlnet.checker.positivity import Positivity
+from ctrlnet.checker.kinds import KINDS
 from ctrlnet.checker.report import CheckReport, Unconfirmed, Unreadable, printable
 from ctrlnet.checker.statement import Statement
 
-STATEMENTS: dict[str, Callable[[Document, Elementary], Statement]] = {
-    "exponential_stability": ExponentialStability,
-    "positivity": Positivity,
-}
+STATEMENTS: dict[str, Callable[[Document, Elementary], Statement | Conjunction]] = {**KINDS, "conjunction": Conjunction}
 ASSUMPTIONS = (
-    "The graphs in the file are the functions meant, which depend on the state alone and remember nothing. The theorem "
-    "is about the graphs, in real arithmetic and continuous time, without delay, sampling or rounding of the control; "
+    "The graphs in the file are the functions meant, which depend on the state, and F on the disturbance if there is "
+    "one, and remember nothing. The theorem is about the graphs, in real arithmetic: x' = F in continuous time, "
+    "without delay or rounding of the control, and without sampling unless it names a period, at whose multiples the "
+    "control is then renewed and held exactly; x(k + 1) = F at the instants of that map and not between. "
     "'ctrlnet check FILE --against RUN' compares them with a run.",
+    "A solution of x' = F is absolutely continuous; a disturbance d(t) is measurable and stays in its box D; where F "
+    "switches, solutions are Filippov's.",
     "The hash covers every byte after the first line: statement, graphs, proof. It detects accidents; "
     "whoever computes it anew meets the mathematics, which rejects what became false.",
     "Python, numpy and the processor keep IEEE 754 float64 (round to nearest, gradual underflow), and a product of "
     "matrices adds the ordinary products in some order.",
 )
 NUMPY = (
-    f"numpy's tanh and exp are within {ULPS} units in the last place, its sin and cos within {ULPS} units in the last "
-    "place of 1 for |x| <= 2^20; the exact mode does without this.",
+    f"numpy's tanh, exp, log, log1p and arctan and Python's math.erf are within {ULPS} units in the last place, "
+    f"numpy's sin and cos within {ULPS} units in the last place of 1 for |x| <= 2^20, square roots are rounded "
+    "correctly; the exact mode does without all but the last.",
 )
-EXACT = ("python-flint's ball arithmetic encloses sin, cos, tanh and exp.",)
+EXACT = (
+    "python-flint's ball arithmetic encloses the elementary functions; square roots are rounded correctly by IEEE 754.",
+)
 
 
 def check(path: str | os.PathLike[str], exact: bool = False) -> CheckReport:
@@ -41,7 +45,7 @@ def check(path: str | os.PathLike[str], exact: bool = False) -> CheckReport:
 
     Args:
         path: the file.
-        exact: enclose sin, cos, tanh, exp by ball arithmetic (python-flint) instead of trusting numpy to 8 ulps.
+        exact: enclose elementary functions by ball arithmetic (python-flint) instead of trusting numpy to 8 ulps.
 
     Returns:
         The report; "unreadable" also when there is no such file. Raises ImportError when `exact` lacks python-flint.
@@ -75,7 +79,7 @@ class _Seen:
     def __init__(self, exact: bool) -> None:
         self.exact = exact
         self.document: Document | None = None
-        self.statement: Statement | None = None
+        self.statement: Statement | Conjunction | None = None
 
     def report(self, status: str, reason: str, seconds: float) -> CheckReport:
         if self.document is None or self.statement is None:

@@ -1,14 +1,26 @@
 """Conditions: control requirements as clauses, read alike by training, proof and run time."""
 
+from ctrlnet.conditions.barrier import BarrierInvariance, NagumoInvariance
+from ctrlnet.conditions.box_invariance import StayWithin
 from ctrlnet.conditions.clauses import Clause, Condition
 from ctrlnet.conditions.derivative import lie_derivative
+from ctrlnet.conditions.discrete import DiscreteDecrease
 from ctrlnet.conditions.exponential import ExponentialStability, decrease_margin
-from ctrlnet.conditions.losses import trajectory_violation, violation
+from ctrlnet.conditions.high_order import HighOrderInvariance
+from ctrlnet.conditions.losses import Conjunction, trajectory_violation, violation
+from ctrlnet.conditions.ultimate import UltimateBound
 
 __all__ = [
+    "BarrierInvariance",
     "Clause",
     "Condition",
+    "Conjunction",
+    "DiscreteDecrease",
     "ExponentialStability",
+    "HighOrderInvariance",
+    "NagumoInvariance",
+    "StayWithin",
+    "UltimateBound",
     "decrease_margin",
     "lie_derivative",
     "trajectory_violation",

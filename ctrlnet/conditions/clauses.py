@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
-from ctrlnet.types import Field, Margin
+from ctrlnet.types import Margin
 
 
 @final
@@ -29,6 +29,6 @@ class Clause:
 class Condition(Protocol):
     """A conjunction of clauses about a system."""
 
-    def clauses(self, system: Field) -> list[Clause]:
-        """The clauses, for a field (..., n) to (..., n)."""
+    def clauses(self, system: Any) -> list[Clause]:
+        """The clauses, for a field (..., n) to (..., n); for some conditions also a Disturbed or a DiscreteMap."""
         ...

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import final
 
 from ctrlnet.conditions.clauses import Clause
 from ctrlnet.conditions.derivative import value_and_rate
-from ctrlnet.errors import UsageError
+from ctrlnet.conditions.motion import field_of
+from ctrlnet.conditions.parameters import check_number
 from ctrlnet.sets import Number
-from ctrlnet.types import Field, Margin, State, Value
+from ctrlnet.systems import AnySystem
+from ctrlnet.types import Margin, State, Value
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ExponentialStability:
     """V(x(t)) <= exp(-rate t) V(x(0)) along every solution that starts in a level set of V, which it never leaves.
+
+    Of a `Disturbed` field it is meant for every d(t), which needs F(x*, d) = 0 for every d.
 
     Its clauses, both for x other than the equilibrium, where each margin is zero:
         decrease    -(∇V(x)·F(x) + rate V(x)) > 0
@@ -40,16 +42,16 @@ class ExponentialStability:
     at: tuple[Number, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.rate, Real) and math.isfinite(self.rate) and self.rate > 0):
-            raise UsageError(f"rate is {self.rate!r}; give a number: it must be positive and finite [1/s].")
+        check_number("rate", self.rate, "positive and finite [1/s]", lambda rate: rate > 0)
 
-    def clauses(self, system: Field) -> list[Clause]:
-        """Decrease along the field (..., n) to (..., n), relative to V, and positivity."""
-        decrease = partial(decrease_margin, self.V, system, rate=self.rate)
+    def clauses(self, system: AnySystem) -> list[Clause]:
+        """Decrease along the field (..., n) to (..., n), a disturbed one included, relative to V, and positivity."""
+        field = field_of(system, "ExponentialStability")
+        decrease = partial(decrease_margin, self.V, field, rate=self.rate)
         return [Clause("decrease", decrease, scale=self.V), Clause("positivity", self.V)]
 
 
-def decrease_margin(V: Margin, field: Field, x: State, rate: Number) -> Value:
+def decrease_margin(V: Margin, field: AnySystem, x: State, rate: Number) -> Value:
     """Margin of exponential decrease,  -(V̇(x) + rate V(x)),  positive where V falls fast enough.
 
     Args:

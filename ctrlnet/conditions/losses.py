@@ -12,7 +12,7 @@ from ctrlnet.conditions.clauses import Clause, Condition
 from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.integrators import Integrator, solve
 from ctrlnet.sets import Box, Number
-from ctrlnet.types import Field
+from ctrlnet.systems import AnySystem, Disturbed, draw
 
 _TINY = 1e-12  # keeps a relative margin finite at the equilibrium, where margin and scale vanish
 
@@ -20,7 +20,7 @@ Conjunction: TypeAlias = Condition | Sequence[Any]  # a condition, or a tuple of
 
 
 def violation(
-    condition: Conjunction, system: Field, x: Tensor, *, relative: bool = False, slack: Number = 0.0
+    condition: Conjunction, system: AnySystem, x: Tensor, *, relative: bool = False, slack: Number = 0.0
 ) -> Tensor:
     """Mean hinge of every clause,  Σ_clauses mean_x max(0, slack - margin(x)),  a scalar to be minimised.
 
@@ -28,7 +28,8 @@ def violation(
 
     Args:
         condition: a condition, or a tuple of them, meant as a conjunction.
-        system: closed loop, maps (..., n) to (..., n).
+        system: closed loop, maps (..., n) to (..., n); or a Disturbed field or a DiscreteMap. Each evaluation of a
+            margin draws one disturbance for each state, half of them corners of the box, by torch's global generator.
         x: sampled states, (..., n).
         relative: divide each margin by its clause's scale (V for a decrease), held constant for the gradient, so that
             states near the equilibrium count as much as those far away.
@@ -48,7 +49,7 @@ def violation(
 
 def trajectory_violation(
     condition: Conjunction,
-    system: Field,
+    system: AnySystem,
     x0: Tensor,
     times: Tensor,
     *,
@@ -67,19 +68,21 @@ def trajectory_violation(
         x0: initial states, (..., n).
         times: instants [s], (t,), increasing.
         method, step: as for `solve`.
-        condition, system, relative, slack: as for `violation`.
+        condition, relative, slack: as for `violation`.
+        system: as for `violation`, but no DiscreteMap. The trajectories of a Disturbed field have one disturbance each,
+            drawn at the start and held.
         within: the visited states outside this box do not count; None counts all.
 
     Source: Rodriguez, Ames and Yue, LyaNet, 2022: path-integral Lyapunov learning.
     """
     with torch.no_grad():
-        visited = solve(system, x0, times, method=method, step=step).x
+        visited = solve(_followed(system, x0), x0, times, method=method, step=step).x
     if within is not None:
         visited = visited[within.contains(visited)]
     return violation(condition, system, visited, relative=relative, slack=slack)
 
 
-def clauses_of(condition: Conjunction, system: Field) -> list[Clause]:
+def clauses_of(condition: Conjunction, system: AnySystem) -> list[Clause]:
     """Every clause of a condition or of a nested tuple of conditions.
 
     Raises:
@@ -94,6 +97,13 @@ def clauses_of(condition: Conjunction, system: Field) -> list[Clause]:
     if not found:
         raise UsageError("The condition has no clauses; give at least one, such as ExponentialStability(V, rate).")
     return found
+
+
+def _followed(system: AnySystem, x0: Tensor) -> Any:
+    if not isinstance(system, Disturbed):
+        return system
+    d = draw(system.disturbance, x0)
+    return lambda x: system(x, d)
 
 
 def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number) -> Tensor:

@@ -36,6 +36,15 @@ def _bounded_slope(values: list[Tensor], scales: list[Tensor], value: Tensor, at
     return scales[0] + value.abs()
 
 
+def _either_branch(values: list[Tensor], scales: list[Tensor], value: Tensor, attribute: Any) -> Tensor:
+    """Where rounding may turn the condition, both branches are right: their distance is allowed."""
+    agreement = AGREEMENT[value.dtype]
+    undecided = values[0].abs() <= agreement * scales[0]
+    distance = (values[1] - values[2]).abs() / agreement
+    chosen = torch.where(values[0] > 0, scales[1], scales[2])
+    return torch.where(undecided, scales[1] + scales[2] + distance, chosen)
+
+
 SCALES: dict[str, Scale] = {
     "take": _moved("take"),
     "concatenate": _moved("concatenate"),
@@ -50,7 +59,13 @@ SCALES: dict[str, Scale] = {
     "square": lambda values, scales, value, _: scales[0].square(),
     "exp": lambda values, scales, value, _: value * (1 + scales[0]),
     "neg": lambda values, scales, value, _: scales[0],
-    **dict.fromkeys(("sin", "cos", "tanh", "relu", "abs"), _bounded_slope),
+    "power": lambda values, scales, value, p: scales[0] ** p,
+    "sqrt": lambda values, scales, value, _: value + scales[0] / value.clamp(min=torch.finfo(value.dtype).tiny),
+    "log": lambda values, scales, value, _: value.abs() + scales[0] / values[0].abs(),
+    "norm": _moved("norm"),
+    "select": _either_branch,
+    **dict.fromkeys(("sin", "cos", "tanh", "relu", "abs", "atan", "softplus"), _bounded_slope),
+    "erf": lambda values, scales, value, _: 2 * scales[0],
 }
 
 

@@ -14,25 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ctrlnet.graph import folding, identities
 from ctrlnet.graph.constants import Constant, Floats
+from ctrlnet.graph.signs import Sign, partial, sign
 
 FOLDED_PRODUCTS = 1 << 16  # larger constant products stay symbolic: a rational costs a microsecond
 
-RATIONAL_UNARY: dict[str, Any] = {
-    "neg": lambda a: -a,
-    "square": lambda a: a * a,
-    "relu": lambda a: max(a, Fraction(0)),
-    "abs": abs,
-}
-RATIONAL_BINARY: dict[str, Any] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "maximum": max,
-    "minimum": min,
-}
-VALUE_AT_ZERO = {"sin": 0, "tanh": 0, "cos": 1, "exp": 1}
+HIGHEST_POWER = 64
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,8 @@ class Graph:
         self.dimension = dimension
         self.nodes: list[Node] = []
         self._known: dict[object, int] = {}
-        self._partial: list[bool] = []  # a quotient may be undefined somewhere, and what is undefined does not cancel
+        self._signs: list[Sign] = []
+        self._partial: list[bool] = []
         self.input = self._append("input", (), dimension, dimension)
 
     def constant(self, values: Constant | Sequence[Fraction] | Sequence[int] | Floats) -> int:
@@ -67,6 +56,14 @@ class Graph:
     def size(self, node: int) -> int:
         return self.nodes[node].size
 
+    def partial(self, node: int) -> bool:
+        """Whether the node may be undefined at some state: what is undefined does not cancel."""
+        return self._partial[node]
+
+    def sign(self, node: int) -> Sign:
+        """What is known of the sign of every entry, wherever it is defined."""
+        return self._signs[node]
+
     # ---- structure -------------------------------------------------------------------------------------------------
 
     def take(self, a: int, index: Iterable[int]) -> int:
@@ -77,6 +74,8 @@ class Graph:
             raise IndexError(f"a selection of {index} from {node.size} entries")
         if index == tuple(range(node.size)):
             return a
+        if not index:
+            return self.constant([])
         if isinstance(node.attribute, Constant):
             return self.constant(node.attribute.take(index))
         if node.operation == "take":
@@ -111,7 +110,7 @@ class Graph:
     def linear(self, a: int, weight: Floats) -> int:
         """W a with an exact binary matrix W of shape (rows, size of a)."""
         held = self.held(a)
-        if (not weight.any() and not self._partial[a]) or (held and held.all_equal(0)):
+        if (not weight.any() and not self.partial(a)) or (held and held.all_equal(0)):
             return self.constant([0] * len(weight))
         if held and weight.size <= FOLDED_PRODUCTS:
             return self.constant([_dot(row, held.fractions) for row in weight])
@@ -132,62 +131,52 @@ class Graph:
 
     def unary(self, operation: str, a: int) -> int:
         held = self.held(a)
-        if held and operation in RATIONAL_UNARY:
-            return self.constant([RATIONAL_UNARY[operation](value) for value in held.fractions])
-        if held and operation in VALUE_AT_ZERO and held.all_equal(0):
-            return self.constant([VALUE_AT_ZERO[operation]] * held.size)
-        if operation == "neg" and self.nodes[a].operation == "neg":
-            return self.nodes[a].arguments[0]
-        return self._append(operation, (a,), None, self.size(a))
+        values = folding.folded(operation, held.fractions) if held else None
+        if values is not None:
+            return self.constant(values)
+        simpler = identities.of_one(self, operation, a)
+        return self._append(operation, (a,), None, self.size(a)) if simpler is None else simpler
+
+    def power(self, a: int, exponent: int) -> int:
+        """a^p for an integer p >= 0; a power above 64 is a product of powers."""
+        held = self.held(a)
+        if held:
+            return self.constant([value**exponent for value in held.fractions])
+        if exponent < 3:
+            return (self.constant([1] * self.size(a)), a, self.unary("square", a))[exponent]
+        if exponent > HIGHEST_POWER:
+            whole, rest = divmod(exponent, HIGHEST_POWER)
+            return self.binary("mul", self.power(self.power(a, HIGHEST_POWER), whole), self.power(a, rest))
+        return self._append("power", (a,), exponent, self.size(a))
+
+    def norm(self, a: int, groups: int) -> int:
+        """Euclidean norms of consecutive equal parts, as in `sum`; the norm of one number is its absolute value."""
+        held = self.held(a)
+        values = folding.norms(held.fractions, groups) if held else None
+        if values is not None:
+            return self.constant(values)
+        return self.unary("abs", a) if self.size(a) == groups else self._append("norm", (a,), groups, groups)
+
+    def unit(self, a: int, groups: int) -> int:
+        """a / ‖a‖ for consecutive equal parts, the gradient of `norm`; in the unit ball where the norm is zero."""
+        return self._append("unit", (a,), groups, self.size(a))
 
     def binary(self, operation: str, a: int, b: int) -> int:
         left, right = self.held(a), self.held(b)
         if left and right and not (operation == "div" and 0 in right.fractions):
-            function = RATIONAL_BINARY[operation]
+            function = folding.BINARY[operation]
             return self.constant([function(p, q) for p, q in zip(left.fractions, right.fractions, strict=True)])
-        simpler = self._simplified(operation, a, b, left, right)
+        simpler = identities.of_two(self, operation, a, b)
         if simpler is not None:
             return simpler
         if operation in ("add", "mul", "maximum", "minimum") and b < a:
             a, b = b, a
         return self._append(operation, (a, b), None, self.size(a))
 
-    def _simplified(self, operation: str, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
-        """Identities of the real numbers: neutral elements, a - a = 0, a a = a squared, max(a, a) = a."""
-        if operation == "add":
-            return b if left and left.all_equal(0) else a if right and right.all_equal(0) else None
-        if operation == "sub":
-            return self._difference(a, b, left, right)
-        if operation == "mul":
-            return self._square_or_scale(a, b, left, right)
-        if operation == "div":
-            return a if right and right.all_equal(1) else self._reciprocal(a, right)
-        return a if a == b else None
-
-    def _difference(self, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
-        if a == b and not self._partial[a]:
-            return self.constant([0] * self.size(a))
-        if left and left.all_equal(0):
-            return self.unary("neg", b)
-        return a if right and right.all_equal(0) else None
-
-    def _square_or_scale(self, a: int, b: int, left: Constant | None, right: Constant | None) -> int | None:
-        if a == b:
-            return self.unary("square", a)
-        for held, factor, other in ((left, a, b), (right, b, a)):
-            if held and held.all_equal(0) and not self._partial[other]:
-                return factor
-            if held and held.all_equal(1):
-                return other
-            if held and held.all_equal(-1):
-                return self.unary("neg", other)
-        return None
-
-    def _reciprocal(self, a: int, right: Constant | None) -> int | None:
-        """Division by a constant is multiplication by the exact reciprocal."""
-        if right is None or 0 in right.fractions:
-            return None
-        return self.binary("mul", a, self.constant([1 / value for value in right.fractions]))
+    def select(self, c: int, a: int, b: int) -> int:
+        """a where c > 0, b where c < 0, either where c = 0."""
+        simpler = identities.of_choice(self, c, a, b)
+        return self._append("select", (c, a, b), None, self.size(a)) if simpler is None else simpler
 
     # ---- substitution ----------------------------------------------------------------------------------------------
 
@@ -207,7 +196,9 @@ class Graph:
                 return self.constant(node.attribute)
             case "concatenate":
                 return self.concatenate(arguments)
-            case "take" | "linear" | "sum":
+            case "select":
+                return self.select(*arguments)
+            case "take" | "linear" | "sum" | "power" | "norm" | "unit":
                 return int(getattr(self, node.operation)(arguments[0], node.attribute))
         return (
             self.unary(node.operation, *arguments) if len(arguments) == 1 else self.binary(node.operation, *arguments)
@@ -237,7 +228,9 @@ class Graph:
         if identity not in self._known:
             self._known[identity] = len(self.nodes)
             self.nodes.append(Node(operation, arguments, attribute, size))
-            self._partial.append(operation == "div" or any(self._partial[argument] for argument in arguments))
+            signs = [self._signs[argument] for argument in arguments]
+            self._signs.append(sign(operation, signs, attribute))
+            self._partial.append(partial(operation, signs) or any(self._partial[argument] for argument in arguments))
         return self._known[identity]
 
 

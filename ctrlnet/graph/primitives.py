@@ -4,13 +4,16 @@
 for every argument the node of its adjoint, given the adjoint `bar` of the result (reverse mode):
     ā = (∂f/∂a)ᵀ f̄.
 At a kink the derivative of relu is `step`, whose value is the Clarke hull [0, 1] where the argument can be zero;
-`jump`, the derivative of `step`, is zero away from zero and unbounded there.
+`jump`, the derivative of `step` and of `jump`, is zero away from zero and unbounded there. The gradient of the norm
+is `unit`, in the unit ball where the norm can be zero. `select` has a jump in the direction of its condition.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -49,8 +52,7 @@ def _concatenate_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tup
 
 
 def _sum_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
-    m = graph.size(node.arguments[0]) // node.size
-    return (graph.take(bar, [j for j in range(node.size) for _ in range(m)]),)
+    return (_spread(graph, bar, graph.size(node.arguments[0]) // node.size),)
 
 
 def _mul_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
@@ -74,6 +76,39 @@ def _extremum_adjoint(larger: int, smaller: int) -> Adjoint:
     return adjoint
 
 
+def _norm_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
+    a, groups = node.arguments[0], node.attribute
+    return (graph.binary("mul", graph.unit(a, groups), _spread(graph, bar, graph.size(a) // groups)),)
+
+
+def _unit_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
+    """u = a / ‖a‖: ā = (f̄ - u (u·f̄)) / ‖a‖ in every group."""
+    a, groups = node.arguments[0], node.attribute
+    m = node.size // groups
+    along = _spread(graph, graph.sum(graph.binary("mul", number, bar), groups), m)
+    across = graph.binary("sub", bar, graph.binary("mul", number, along))
+    return (graph.binary("div", across, _spread(graph, graph.norm(a, groups), m)),)
+
+
+def _select_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
+    """c̄ = (a - b) jump(c) f̄: zero away from the switch, unbounded on it unless a = b there."""
+    c, a, b = node.arguments
+    zero = graph.constant([0] * node.size)
+    height = graph.binary("mul", graph.binary("sub", a, b), graph.unary("jump", c))
+    return graph.binary("mul", height, bar), graph.select(c, bar, zero), graph.select(c, zero, bar)
+
+
+def _power_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
+    p = graph.constant([node.attribute] * node.size)
+    slope = graph.binary("mul", p, graph.power(node.arguments[0], node.attribute - 1))
+    return (graph.binary("mul", slope, bar),)
+
+
+def _spread(graph: Graph, a: int, m: int) -> int:
+    """Every entry m times."""
+    return graph.take(a, [j for j in range(graph.size(a)) for _ in range(m)])
+
+
 def _derivative(factor: Callable[[Graph, int, int], int]) -> Adjoint:
     """Adjoint of an elementwise function: ā = f'(a) f̄, with f'(a) built from the argument a and the result f."""
 
@@ -91,12 +126,18 @@ def _twice(graph: Graph, a: int) -> int:
     return graph.binary("mul", graph.constant([2] * graph.size(a)), a)
 
 
+def _logistic(graph: Graph, a: int) -> int:
+    """1 / (1 + e^(-a)) = 1/2 + tanh(a/2)/2."""
+    half = graph.constant([Fraction(1, 2)] * graph.size(a))
+    return graph.binary("add", half, graph.binary("mul", half, graph.unary("tanh", graph.binary("mul", half, a))))
+
+
+def _inverse(graph: Graph, a: int) -> int:
+    return graph.binary("div", _ones(graph, a), a)
+
+
 def _no_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
     return ()
-
-
-def _unbounded(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
-    raise NotImplementedError("third derivatives at kinks are never needed")
 
 
 def _unary(function: Callable[[Tensor], Tensor]) -> Callable[[list[Tensor], Any], Tensor]:
@@ -105,6 +146,18 @@ def _unary(function: Callable[[Tensor], Tensor]) -> Callable[[list[Tensor], Any]
 
 def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[list[Tensor], Any], Tensor]:
     return lambda values, attribute: function(values[0], values[1])
+
+
+def _evaluate_norm(values: list[Tensor], groups: Any) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(values[0].unflatten(-1, (groups, -1)), dim=-1)
+    return lengths
+
+
+def _evaluate_unit(values: list[Tensor], groups: Any) -> Tensor:
+    """Zero, a point of the unit ball, where the norm is zero."""
+    parts = values[0].unflatten(-1, (groups, -1))
+    scaled: Tensor = torch.nn.functional.normalize(parts, dim=-1, eps=torch.finfo(parts.dtype).tiny)
+    return scaled.flatten(-2)
 
 
 def _evaluate_linear(values: list[Tensor], weight: Any) -> Tensor:
@@ -138,12 +191,35 @@ PRIMITIVES: dict[str, Primitive] = {
         _unary(torch.abs),
         _derivative(lambda graph, a, f: graph.binary("sub", _twice(graph, graph.unary("step", a)), _ones(graph, a))),
     ),
+    "power": Primitive(lambda values, p: values[0] ** p, _power_adjoint),
+    "sqrt": Primitive(_unary(torch.sqrt), _derivative(lambda graph, a, f: _inverse(graph, _twice(graph, f)))),
+    "log": Primitive(_unary(torch.log), _derivative(lambda graph, a, f: _inverse(graph, a))),
+    "atan": Primitive(
+        _unary(torch.atan),
+        _derivative(
+            lambda graph, a, f: _inverse(graph, graph.binary("add", _ones(graph, a), graph.unary("square", a)))
+        ),
+    ),
+    "softplus": Primitive(
+        _unary(lambda a: torch.logaddexp(a, torch.zeros_like(a))), _derivative(lambda graph, a, f: _logistic(graph, a))
+    ),
+    "erf": Primitive(_unary(torch.erf), _derivative(lambda graph, a, f: graph.unary("bell", a))),
+    "norm": Primitive(_evaluate_norm, _norm_adjoint),
+    "select": Primitive(lambda values, attribute: torch.where(values[0] > 0, values[1], values[2]), _select_adjoint),
     "step": Primitive(
         _unary(lambda a: torch.heaviside(a, torch.full_like(a, 0.5))),
         _derivative(lambda graph, a, f: graph.unary("jump", a)),
         certificate=False,
     ),
-    "jump": Primitive(_unary(torch.zeros_like), _unbounded, certificate=False),
+    "jump": Primitive(
+        _unary(torch.zeros_like), _derivative(lambda graph, a, f: graph.unary("jump", a)), certificate=False
+    ),
+    "bell": Primitive(
+        _unary(lambda a: 2 / math.sqrt(math.pi) * torch.exp(-a.square())),
+        _derivative(lambda graph, a, f: graph.unary("neg", graph.binary("mul", _twice(graph, a), f))),
+        certificate=False,
+    ),
+    "unit": Primitive(_evaluate_unit, _unit_adjoint, certificate=False),
 }
 
 

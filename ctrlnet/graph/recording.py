@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +9,15 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ctrlnet.errors import UnsupportedOperation
-from ctrlnet.graph.aten import FACTORIES, HANDLERS, INDEXED, MOVEMENTS, RESHAPES, ZEROING, Traced
-from ctrlnet.graph.constants import Constant
+from ctrlnet.graph.aten import HANDLERS, Traced
+from ctrlnet.graph.aten import movements as m
+from ctrlnet.graph.aten.traced import broadcast, number, truth
 from ctrlnet.graph.expression import Graph
+from ctrlnet.graph.refusals import IN_PLACE, LEAVES, RANDOM, refusal
+from ctrlnet.graph.replay import mapped, moved
+from ctrlnet.graph.tensors import Tensors, leaves
 
-OWN_FILES, TORCH_FILES = str(Path(__file__).parent), str(Path(torch.__file__).parent)
+aten = torch.ops.aten
 
 # Ways in which a number leaves torch, so that the graph would not see what is done with it.
 ESCAPES = {
@@ -47,95 +48,94 @@ class Tracer(TorchDispatchMode):
     def __init__(self, graph: Graph, state: Tensor):
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
-        self._seen: dict[int, tuple[Tensor, Traced]] = {}  # the tensor is kept: a freed one would give its id away
-        self._memory: dict[int, list[int]] = {}  # nodes of the tensors that were seen at an address
-        self._remember(state, Traced(graph.input, tuple(state.shape)))
+        self.known = Tensors(graph, state)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        packet = func.overloadpacket
-        if func._schema.is_mutable and packet not in RESHAPES:  # what else looks into the written memory is not known
-            raise self.unsupported(func)
-        if packet in FACTORIES:
+        kwargs, packet = kwargs or {}, func.overloadpacket
+        if torch.Tag.nondeterministic_seeded in func.tags and packet not in HANDLERS:
+            raise refusal(func, RANDOM)
+        if func._schema.is_mutable and packet not in m.RESHAPES:
+            return self._write(func, args, kwargs)
+        if packet in m.QUESTIONS or _of_shapes_alone(args, kwargs):
             return func(*args, **kwargs)
-        if packet in MOVEMENTS and func is not torch.ops.aten.view.dtype:
-            return self._move(func, args, kwargs)
+        if packet is aten._new_zeros_with_same_feature_meta:
+            return self.known.blank(func(*args, **kwargs), zeros=True)
+        if packet in m.FACTORIES:
+            return self.known.made(func(*args, **kwargs))
+        if packet in m.CONVERSIONS:
+            return self._convert(func, args, kwargs)
+        if packet in m.UNINITIALISED:
+            return self.known.blank(func(*args, **kwargs))
+        if packet in m.MOVEMENTS and func is not aten.view.dtype:
+            values = moved(self.known, func, args, kwargs)
+            return self.known.remember_all(func, func(*args, **kwargs), values)
+        if packet in m.LINEAR and func not in m.NOT_LINEAR:
+            result = func(*args, **kwargs)
+            return self.known.remember_all(func, result, mapped(self.known, func, args, kwargs, tuple(result.shape)))
         if packet not in HANDLERS:
-            if func is torch.ops.aten._local_scalar_dense.default and not self.depends(args[0]):
-                return func(*args, **kwargs)
-            raise self.unsupported(func)
+            return self._constant(func, args, kwargs)
         result = func(*args, **kwargs)  # first: torch says best what is wrong with shapes
-        symbolic = [self.traced(a) if isinstance(a, Tensor) else a for a in args]
-        named = {key: self.traced(a) if isinstance(a, Tensor) else a for key, a in kwargs.items()}
+        return self.known.remember_all(func, result, self._handled(func, packet, args, kwargs))
+
+    def _handled(self, func: Any, packet: Any, args: Any, kwargs: Any) -> Any:
+        traced = self.known.traced
+        unread = m.UNREAD.get(packet)
+        symbolic = [traced(a) if isinstance(a, Tensor) and i != unread else a for i, a in enumerate(args)]
+        named = {key: traced(a) if isinstance(a, Tensor) else a for key, a in kwargs.items()}
         try:
-            node = HANDLERS[packet](self.graph, *symbolic, **named)
+            return HANDLERS[packet](self.graph, *symbolic, **named)
         except (NotImplementedError, TypeError) as error:
-            raise self.unsupported(func, str(error)) from error
-        self._remember(result, node)
-        return result
+            raise refusal(func, str(error)) from error
 
-    def traced(self, tensor: Tensor) -> Traced:
-        """The graph's view of a tensor: a known result, a declared exact number, else a constant."""
-        declared = getattr(tensor, "ctrlnet_exact", None)
-        if declared is not None and not tensor.shape and float(tensor) == float(declared):
-            return Traced(self.graph.constant([declared]), ())
-        if id(tensor) not in self._seen:
-            if any(self.graph.depends(node) for node in self._memory.get(_address(tensor), ())):
-                raise self.unsupported(type(tensor), "a tensor made of the state's memory behind torch's back")
-            values = Constant(tensor.detach().cpu().double().numpy().copy())
-            self._remember(tensor, Traced(self.graph.constant(values), tuple(tensor.shape)))
-        return self._seen[id(tensor)][1]
-
-    def depends(self, tensor: Any) -> bool:
-        """Whether the state enters a tensor."""
-        known = isinstance(tensor, Tensor) and id(tensor) in self._seen
-        return known and self.graph.depends(self._seen[id(tensor)][1].node)
-
-    def _remember(self, tensor: Tensor, value: Traced) -> None:
-        self._seen[id(tensor)] = (tensor, value)
-        self._memory.setdefault(_address(tensor), []).append(value.node)
-
-    def _move(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run a movement on entry numbers; the numbers that come out select from the concatenated inputs."""
-        places = args[1:] if func.overloadpacket in INDEXED else ()
-        if any(self.depends(place) for place in _tensors(places)):
-            raise self.unsupported(func, "an index taken from the state")
-        moved_args = args[:1] if places else args
-        numbered = [0] if func.overloadpacket in ZEROING else []
-        nodes = [self.graph.constant([0]) for _ in numbered]
-        offset = len(numbered)
-
-        def numbers(value: Any) -> Any:
-            nonlocal offset
-            if isinstance(value, (list, tuple)):
-                return type(value)(map(numbers, value))
-            if not isinstance(value, Tensor):
-                return value
-            traced = self.traced(value)
-            nodes.append(traced.node)
-            offset += value.numel()
-            return torch.arange(offset - value.numel(), offset).reshape(traced.shape)
-
-        options = {key: numbers(value) for key, value in kwargs.items()}
-        moved = func(*map(numbers, moved_args), *places, **options)
-        source = self.graph.concatenate(nodes)
+    def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Integers and truth values computed from constants are exact: they are lifted with torch's values."""
+        if any(self.known.depends(tensor) for tensor in leaves([args, list(kwargs.values())])):
+            raise refusal(func)
         result = func(*args, **kwargs)
-        for tensor, index in zip(_tensors(result), _tensors(moved), strict=True):
-            self._remember(tensor, Traced(self.graph.take(source, index.reshape(-1).tolist()), tuple(index.shape)))
+        exact = leaves(result) and not any(t.is_floating_point() or t.is_complex() for t in leaves(result))
+        if func is not aten._local_scalar_dense.default and not exact:
+            raise refusal(func)
         return result
 
-    def unsupported(self, func: Any, detail: str = "") -> UnsupportedOperation:
-        """The error that names an operation and the user's line."""
-        name = str(func) if isinstance(func, torch._ops.OpOverload) else f"Tensor.{func.__name__}"
-        if getattr(getattr(func, "_schema", None), "is_mutable", False):
-            detail = "an operation in place or with out=; build the result with torch.stack or torch.cat"
-        inner = {"_to_copy", "rsub", "mm", "addmm", "mv", "bmm", "dot", "clamp_min", "clamp_max"}
-        named = {str(packet).removeprefix("aten.") for packet in HANDLERS} - inner
-        known = ", ".join(sorted(named | {"matmul", "linear", "einsum", "stack", "cat", "indexing"}))
-        why = f" ({detail})" if detail else ""
-        return UnsupportedOperation(
-            f"No proof rule for the operation {name}{why}, used at {_users_line()}. Rewrite it with: {known}."
-        )
+    def _convert(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A change of floating-point format is the identity of the real numbers; its rounding belongs to deployment."""
+        given = self.known.traced(args[0]) if isinstance(args[0], Tensor) else number(self.graph, args[0])
+        result = func(*args, **kwargs)
+        if result is args[0]:
+            return result
+        if result.dtype == torch.bool:
+            return self.known.remember_all(func, result, truth(self.graph, given))
+        if not result.is_floating_point() and self.known.depends(args[0]):
+            raise refusal(func, f"a conversion to {result.dtype} truncates")
+        if not result.is_floating_point():
+            return result  # an integer made of constants is what torch says
+        return self.known.remember_all(func, result, number(self.graph, given))
+
+    def _write(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operation in place on a tensor whose memory is its own becomes the operation of the same name."""
+        plain = getattr(aten, str(func.overloadpacket).removeprefix("aten.").removesuffix("_"), None)
+        if plain in m.FILLING and self.known.constant_memory([args, list(kwargs.values())]):
+            return self.known.lift_again(func(*args, **kwargs))
+        if plain is aten.copy and self.known.same(*args[:2]):
+            return func(*args, **kwargs)
+        in_place = func._schema.name.endswith("_") and (plain in HANDLERS or plain in m.FILLING)
+        if not in_place or not self.known.writable(args[0]):
+            raise refusal(func, IN_PLACE)
+        filled = plain in m.FILLING
+        value = self._filled(args[0], *args[1:2]) if filled else self._handled(func, plain, args, kwargs)
+        return self.known.remember_all(func, func(*args, **kwargs), value)
+
+    def _filled(self, written: Tensor, source: Any = 0) -> Traced:
+        """zero_, fill_ and copy_ replace all values, whatever they were."""
+        given = self.known.traced(source) if isinstance(source, Tensor) else number(self.graph, source)
+        fitting = truth(self.graph, given) if written.dtype == torch.bool else number(self.graph, given)
+        return broadcast(self.graph, fitting, tuple(written.shape))
+
+
+def _of_shapes_alone(args: Any, kwargs: Any) -> bool:
+    """Whether tensors without memory are asked for or given: they carry shapes and no numbers."""
+    asked = kwargs.get("device")
+    return (asked is not None and torch.device(asked).type == "meta") or any(t.is_meta for t in leaves(args))
 
 
 class Guard(TorchFunctionMode):
@@ -149,9 +149,8 @@ class Guard(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "__get__" and args and getattr(func, "__self__", None) is Tensor.data:
             return args[0].detach()
-        if name in ESCAPES and any(self.tracer.depends(value) for value in args):
-            detail = "the state's number leaves torch: control flow, numpy or a Python number"
-            raise self.tracer.unsupported(func, f"{detail}; write branch-free torch code of x")
+        if name in ESCAPES and any(self.tracer.known.guarded(value) for value in args):
+            raise refusal(func, LEAVES)
         return func(*args, **(kwargs or {}))
 
 
@@ -161,24 +160,4 @@ def record(function: Any, graph: Graph, state: Tensor) -> tuple[Any, Traced | No
     tracer = Tracer(graph, given)
     with torch.no_grad(), Guard(tracer), tracer:
         result = function(given)
-    return result, tracer.traced(result) if isinstance(result, Tensor) else None
-
-
-def _address(tensor: Tensor) -> int:
-    """Where a tensor's memory begins; views and aliases share it, and it is not freed while they are kept."""
-    with torch._C.DisableTorchFunction():
-        return tensor.untyped_storage().data_ptr()
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, (list, tuple)):
-        return [tensor for part in value for tensor in _tensors(part)]
-    return [value] if isinstance(value, Tensor) else []
-
-
-def _users_line() -> str:
-    """The innermost line outside torch and this room."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith((OWN_FILES, TORCH_FILES)):
-            return f"{frame.filename}:{frame.lineno} ({frame.line})"
-    return "an unknown line"
+    return result, tracer.known.traced(result) if isinstance(result, Tensor) else None

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ctrlnet.prover.interval import RULES, Interval, cosine
+from ctrlnet.prover import curves
+from ctrlnet.prover.interval import RULES
+from ctrlnet.prover.ranges import Interval, cosine, sine
 from ctrlnet.prover.rounding import ELEMENTARY, TINY, raised
 
 Band = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]  # lower, upper -> slope, low, high
@@ -118,7 +120,7 @@ def _minus(interval: Interval) -> Interval:
     return Interval(-interval.upper, -interval.lower)
 
 
-sin_band = _tangent_band(torch.sin, torch.cos, lambda a: _minus(RULES["sin"]([a], None)))
+sin_band = _tangent_band(torch.sin, torch.cos, lambda a: _minus(sine(a)))
 cos_band = _tangent_band(torch.cos, lambda z: -torch.sin(z), lambda a: _minus(cosine(a)))
 
 
@@ -134,10 +136,16 @@ def range_band(rule: str) -> Band:
 
 BANDS: dict[str, Band] = {
     "square": square_band,
+    "sqrt": curves.sqrt_band,
     "sin": sin_band,
     "cos": cos_band,
     "exp": exp_band,
+    "log": curves.log_band,
     "tanh": tanh_band,
+    "atan": curves.atan_band,
+    "softplus": curves.softplus_band,
+    "erf": curves.erf_band,
+    "bell": curves.bell_band,
     "relu": relu_band,
     "abs": abs_band,
     "step": range_band("step"),

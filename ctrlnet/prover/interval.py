@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ctrlnet.graph import Constant, Graph
-from ctrlnet.prover.rounding import ELEMENTARY, TINY, above, below, finite, gamma, raised
+from ctrlnet.prover import ranges
+from ctrlnet.prover.ranges import Interval, increasing, square, square_root, undefined_where
+from ctrlnet.prover.rounding import ELEMENTARY, LEAST, TINY, above, below, finite, gamma, raised
 
-
-class Interval(NamedTuple):
-    lower: Tensor
-    upper: Tensor
-
-    @property
-    def magnitude(self) -> Tensor:
-        return torch.maximum(self.lower.abs(), self.upper.abs())
+__all__ = ["RULES", "Interval", "Rule", "enclosed", "interval_bounds", "joined", "linear"]
 
 
 Rule = Callable[[Sequence[Interval], Any], Interval]
@@ -37,7 +32,13 @@ def enclosed(held: Constant, like: Tensor) -> Interval:
 
 
 def _add(a: Interval, b: Interval) -> Interval:
-    return Interval(below(a.lower + b.lower), above(a.upper + b.upper))
+    """A sum that is zero is exact: it stays zero, so that a sum of squares keeps its sign."""
+    return Interval(_exact_zero(below(a.lower + b.lower)), _exact_zero(above(a.upper + b.upper)))
+
+
+def _exact_zero(bound: Tensor) -> Tensor:
+    """The neighbours ±2⁻¹⁰⁷⁴ of zero become zero, which for a sum of two numbers is a bound too."""
+    return torch.nn.functional.hardshrink(bound, LEAST)
 
 
 def _neg(a: Interval) -> Interval:
@@ -53,11 +54,10 @@ def _mul(a: Interval, b: Interval) -> Interval:
 
 
 def _div(a: Interval, b: Interval) -> Interval:
-    """a (1/b) with 1/b in [1/ub, 1/lb] where b has one sign, all reals otherwise."""
+    """a (1/b) with 1/b in [1/ub, 1/lb] where b has one sign, undefined otherwise."""
     crosses = ~((b.lower > 0) | (b.upper < 0))  # NaN crosses too
-    low = torch.where(crosses, -math.inf, below(1 / b.upper))
-    high = torch.where(crosses, math.inf, above(1 / b.lower))
-    return _mul(a, Interval(low, high))
+    inverse = Interval(below(1 / b.upper), above(1 / b.lower))
+    return _mul(a, Interval(*(bound.masked_fill(crosses, math.nan) for bound in inverse)))
 
 
 def linear(a: Interval, weight: Tensor) -> Interval:
@@ -71,66 +71,56 @@ def linear(a: Interval, weight: Tensor) -> Interval:
 
 
 def _sum(a: Interval, groups: int) -> Interval:
+    """Sums of consecutive equal parts; not negative where no term is."""
     m = a.lower.shape[-1] // groups
     pad = raised(gamma(m) * a.magnitude.unflatten(-1, (groups, m)).sum(-1))
     lower, upper = (bound.unflatten(-1, (groups, m)).sum(-1) for bound in a)
-    return Interval(below(lower - pad), above(upper + pad))
+    least = torch.where(a.lower.unflatten(-1, (groups, m)).amin(-1) >= 0, 0.0, -math.inf)
+    return Interval(torch.maximum(below(lower - pad), least), above(upper + pad))
 
 
-def _square(a: Interval) -> Interval:
-    low, high = a.lower.square(), a.upper.square()
-    crosses = (a.lower <= 0) & (a.upper >= 0)
-    least = torch.where(crosses, 0.0, below(torch.minimum(low, high)).clamp(min=0.0))
-    return Interval(least, above(torch.maximum(low, high)))
+def _norm(a: Interval, groups: int) -> Interval:
+    """√(Σ aᵢ²) of consecutive equal parts."""
+    return square_root(_sum(square(a), groups))
 
 
-def _abs(a: Interval) -> Interval:
-    least = torch.maximum(a.lower, -a.upper).clamp(min=0.0)
-    return Interval(least, a.magnitude)
+def _unit(a: Interval, groups: int) -> Interval:
+    """aᵢ/√(aᵢ² + s), s the sum of the other squares: increasing in aᵢ, of its sign, and smaller in size for larger s.
 
-
-def _increasing(function: Callable[[Tensor], Tensor], lowest: float, highest: float) -> Callable[[Interval], Interval]:
-    """f increasing with values in [lowest, highest]: [f(l) - e, f(u) + e], e the assumed error of the library."""
-
-    def rule(a: Interval) -> Interval:
-        low, high = function(a.lower), function(a.upper)
-        low, high = low - low.abs() * ELEMENTARY - TINY, high + high.abs() * ELEMENTARY + TINY
-        return Interval(low.clamp(min=lowest), high.clamp(max=highest))
-
-    return rule
-
-
-def _sin(a: Interval) -> Interval:
-    return cosine(Interval(below(a.lower - math.pi / 2), above(a.upper - math.pi / 2)), shift=2.0**-52)
-
-
-def cosine(a: Interval, shift: float = 0.0) -> Interval:
-    """cos over [l, u]: the ends, and ±1 where a multiple of π may lie inside (the index l/π carries a margin).
-
-    `shift` bounds an extra error of the argument (sin uses cos(z - π/2), whose π/2 is rounded); |cos'| <= 1.
+    So its extremes are at the ends of aᵢ, with the least s where that makes the range larger. Where a can be zero the
+    derivative of the norm is set-valued, within the unit ball: [-1, 1]. TINY covers underflows.
     """
-    margin = 1e-9 + 1e-12 * a.magnitude
-    first, last = torch.ceil((a.lower - margin) / math.pi), torch.floor((a.upper + margin) / math.pi)
-    many = last - first >= 1
-    even, odd = torch.remainder(first, 2) == 0, torch.remainder(first, 2) == 1
-    one = last == first
-    ends = torch.stack((torch.cos(a.lower), torch.cos(a.upper)))
-    pad = ELEMENTARY + shift
-    low = torch.where(many | (one & odd), -1.0, ends.amin(0) - pad)
-    high = torch.where(many | (one & even), 1.0, ends.amax(0) + pad)
-    huge = ~(a.magnitude < 1e6)
-    return Interval(torch.where(huge, -1.0, low).clamp(min=-1.0), torch.where(huge, 1.0, high).clamp(max=1.0))
+    parts = Interval(*(bound.unflatten(-1, (groups, -1)) for bound in a))
+    squares = square(parts)
+    least, most = (total.sum(-1, keepdim=True) for total in squares)
+    slack = raised(gamma(a.lower.shape[-1] // groups) * most)
+    near, far = least - squares.lower - slack, most - squares.upper + slack
+    low = torch.where(parts.lower < 0, _outward(parts.lower, near), _inward(parts.lower, far)) - TINY
+    high = torch.where(parts.upper > 0, _outward(parts.upper, near), _inward(parts.upper, far)) + TINY
+    zero = (squares.lower == 0).all(-1, keepdim=True)
+    low = torch.where(zero | low.isnan(), -1.0, low).clamp(min=-1.0)
+    high = torch.where(zero | high.isnan(), 1.0, high).clamp(max=1.0)
+    unknown = most.isnan()
+    return Interval(*(bound.masked_fill(unknown, math.nan).flatten(-2) for bound in (low, high)))
 
 
-def _step(a: Interval) -> Interval:
-    """Clarke hull of the derivative of relu: [0, 1] where a can be zero, by equality too."""
-    return Interval((a.lower > 0).to(a.lower), (~(a.upper < 0)).to(a.lower))
+def _outward(z: Tensor, rest: Tensor) -> Tensor:
+    """At least z/√(z² + s) in size for every s >= rest; four roundings."""
+    return z / (z.square() + rest - TINY).clamp(min=0.0).sqrt() * (1 + ELEMENTARY)
 
 
-def _jump(a: Interval) -> Interval:
-    """Derivative of step: 0 away from zero, unbounded where a can be zero."""
-    away = (a.lower > 0) | (a.upper < 0)
-    return Interval(torch.where(away, 0.0, -math.inf).to(a.lower), torch.where(away, 0.0, math.inf).to(a.lower))
+def _inward(z: Tensor, rest: Tensor) -> Tensor:
+    """At most z/√(z² + s) in size for every s <= rest; four roundings."""
+    return z / (z.square() + rest + TINY).sqrt() * (1 - ELEMENTARY)
+
+
+def _select(c: Interval, a: Interval, b: Interval) -> Interval:
+    """a where c > 0, b where c < 0, else the hull: a branch that is not taken may be undefined."""
+    first, second = c.lower > 0, c.upper < 0
+    low, high = torch.minimum(a.lower, b.lower), torch.maximum(a.upper, b.upper)
+    low = torch.where(first, a.lower, torch.where(second, b.lower, low))
+    high = torch.where(first, a.upper, torch.where(second, b.upper, high))
+    return undefined_where(c, Interval(low, high))
 
 
 RULES: dict[str, Rule] = {
@@ -145,15 +135,25 @@ RULES: dict[str, Rule] = {
     "maximum": lambda a, _: Interval(torch.maximum(a[0].lower, a[1].lower), torch.maximum(a[0].upper, a[1].upper)),
     "minimum": lambda a, _: Interval(torch.minimum(a[0].lower, a[1].lower), torch.minimum(a[0].upper, a[1].upper)),
     "neg": lambda a, _: _neg(a[0]),
-    "square": lambda a, _: _square(a[0]),
-    "sin": lambda a, _: _sin(a[0]),
-    "cos": lambda a, _: cosine(a[0]),
-    "exp": lambda a, _: _increasing(torch.exp, 0.0, math.inf)(a[0]),
-    "tanh": lambda a, _: _increasing(torch.tanh, -1.0, 1.0)(a[0]),
+    "square": lambda a, _: square(a[0]),
+    "power": lambda a, exponent: ranges.power(a[0], exponent),
+    "sqrt": lambda a, _: square_root(a[0]),
+    "sin": lambda a, _: ranges.sine(a[0]),
+    "cos": lambda a, _: ranges.cosine(a[0]),
+    "exp": lambda a, _: increasing(torch.exp, 0.0, math.inf)(a[0]),
+    "log": lambda a, _: ranges.logarithm(a[0]),
+    "tanh": lambda a, _: increasing(torch.tanh, -1.0, 1.0)(a[0]),
+    "atan": lambda a, _: increasing(torch.atan, -ranges.RIGHT_ANGLE, ranges.RIGHT_ANGLE)(a[0]),
+    "softplus": lambda a, _: increasing(ranges.softplus_value, 0.0, math.inf, 3 * ELEMENTARY)(a[0]),
+    "erf": lambda a, _: increasing(torch.erf, -1.0, 1.0)(a[0]),
+    "bell": lambda a, _: ranges.bell(a[0]),
     "relu": lambda a, _: Interval(a[0].lower.clamp(min=0.0), a[0].upper.clamp(min=0.0)),
-    "abs": lambda a, _: _abs(a[0]),
-    "step": lambda a, _: _step(a[0]),
-    "jump": lambda a, _: _jump(a[0]),
+    "abs": lambda a, _: ranges.magnitude(a[0]),
+    "step": lambda a, _: ranges.step(a[0]),
+    "jump": lambda a, _: ranges.jump(a[0]),
+    "norm": lambda a, groups: _norm(a[0], groups),
+    "unit": lambda a, groups: _unit(a[0], groups),
+    "select": lambda a, _: _select(*a),
 }
 
 

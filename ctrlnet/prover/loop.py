@@ -1,8 +1,7 @@
-"""A closed loop and its candidate as one graph: V, F, ∇V and the decrease margin, differentiated by our own rules."""
+"""A closed loop with its candidate and its equilibrium, in exact arithmetic: what the proof near x* is about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -10,79 +9,88 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph, gradient, inner_product, jacobian, trace
+from ctrlnet.graph import Graph, jacobian
 from ctrlnet.prover.interval import interval_bounds
-from ctrlnet.sets import Box
-
-Function = Callable[[Tensor], Tensor]
-STATES = 64
+from ctrlnet.prover.model import Model
 
 
 @dataclass(frozen=True)
 class Loop:
-    """x' = F(x) with candidate V, decay rate and equilibrium, in exact arithmetic.
+    """x' = F(x, d) with a decay rate, or x⁺ = F(x, d) with a share kappa lost in a step; the other one is None.
 
-    graph: holds every node; `value` is V, `field` is F, `gradient` is ∇V,
-    margin: -(∇V·F + rate V), positive where V falls fast enough.
+    value, field: the nodes of V and F in the model's graph.
     """
 
-    graph: Graph
+    model: Model
     value: int
     field: int
-    gradient: int
-    margin: int
-    rate: Fraction
     equilibrium: tuple[Fraction, ...]
+    rate: Fraction | None = None
+    kappa: Fraction | None = None
+
+    @property
+    def graph(self) -> Graph:
+        return self.model.graph
+
+    @property
+    def about(self) -> Tensor:
+        """x* in float64."""
+        return torch.tensor([float(value) for value in self.equilibrium], dtype=torch.float64)
+
+    @cached_property
+    def slope(self) -> int:
+        """∇V."""
+        return self.model.slope(self.value)
 
     @cached_property
     def hessian(self) -> list[int]:
         """The rows of Hess V."""
-        return jacobian(self.graph, self.gradient)
+        return [self.graph.take(row, range(self.model.n)) for row in jacobian(self.graph, self.slope)]
 
     @cached_property
     def jacobian(self) -> list[int]:
-        """The rows of ∂F, in Clarke's sense."""
-        return jacobian(self.graph, self.field)
+        """The rows of ∂F/∂x, in Clarke's sense."""
+        return [self.graph.take(row, range(self.model.n)) for row in jacobian(self.graph, self.field)]
+
+    @cached_property
+    def remains(self) -> dict[str, int]:
+        """What has to be zero at the equilibrium, for every d: F (or F - x*), V, ∇V; nodes of the graph at x*."""
+        graph, n = self.at_equilibrium, self.model.n
+        rest = graph.take(graph.input, range(n, graph.dimension))
+        state = graph.concatenate([graph.constant(self.equilibrium), rest])
+        field, value, slope = self.graph.copy_into(graph, [self.field, self.value, self.slope], state)
+        if self.kappa is None:
+            return {"F": field, "V": value, "∇V": slope}
+        return {"F - x*": graph.binary("sub", field, graph.constant(self.equilibrium)), "V": value, "∇V": slope}
+
+    @cached_property
+    def at_equilibrium(self) -> Graph:
+        """An empty graph of the same inputs, for `remains`."""
+        return Graph(self.graph.dimension)
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the gradient of V is not known to exist at x*, because of a kink."""
+        graph = self.at_equilibrium
+        return any(graph.nodes[i].operation in ("step", "unit", "jump") for i in graph.reachable([self.remains["∇V"]]))
 
     def unsettled(self) -> tuple[str, bool] | None:
         """What is not identically zero at the equilibrium, in words, and whether it certainly is not zero.
 
-        None when F, V and ∇V all vanish there: x* is substituted into the graph, and what remains cancels exactly.
+        None when all vanish: x* is substituted into the graph, and what remains cancels exactly. A gradient that a kink
+        of V leaves open is no matter here.
         """
-        there = Graph(self.graph.dimension)
-        state = there.constant(self.equilibrium)
-        outputs = self.graph.copy_into(there, [self.field, self.value, self.gradient], state)
-        for name, output in zip(("F", "V", "∇V"), outputs, strict=True):
-            held = there.held(output)
-            if held is None or not held.all_equal(0):
-                at = ", ".join(str(value) for value in self.equilibrium)
-                kinked = any(there.nodes[number].operation == "step" for number in there.reachable([output]))
-                advice = (
-                    "V has a kink there; take a V that is smooth at its minimum."
-                    if kinked
-                    else "Shift the coordinates so that the equilibrium is the origin, or subtract the value at x* "
-                    "inside the function."
-                )
-                words = f"{name}(x*) = 0 is not an identity at x* = ({at}). {advice}"
-                nowhere = torch.zeros(1, self.graph.dimension, dtype=torch.float64)
-                bounds = interval_bounds(there, [output], nowhere, nowhere)[0]
-                return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
+        graph = self.at_equilibrium
+        for name, node in self.remains.items():
+            held = graph.held(node)
+            if (held is not None and held.all_equal(0)) or (name == "∇V" and self.kinked):
+                continue
+            at = ", ".join(str(value) for value in self.equilibrium)
+            words = (
+                f"{name}(x*) = 0 is not an identity at x* = ({at}). Shift the coordinates so that the equilibrium is "
+                "the origin, or subtract the value at x* inside the function."
+            )
+            lower, upper = self.model.lower[None], self.model.upper[None]
+            bounds = interval_bounds(graph, [node], lower, upper)[0]
+            return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
         return None
-
-
-def close_loop(V: Function, F: Function, box: Box, rate: Fraction, equilibrium: tuple[Fraction, ...]) -> Loop:
-    """Trace V and F over the box and build the loop's graph."""
-    states = box.sample(STATES, torch.Generator().manual_seed(0))
-    n = box.dimension
-    graph = Graph(n)
-    (value,) = _traced_into(graph, V, states, (), "V")
-    (field,) = _traced_into(graph, F, states, (n,), "the closed loop F")
-    slope = gradient(graph, value)
-    decay = graph.binary("mul", graph.constant([rate]), value)
-    margin = graph.unary("neg", graph.binary("add", inner_product(graph, slope, field), decay))
-    return Loop(graph, value, field, slope, margin, rate, equilibrium)
-
-
-def _traced_into(graph: Graph, function: Function, states: Tensor, tail: tuple[int, ...], name: str) -> list[int]:
-    traced, output = trace(function, graph.dimension, states, tail, name)
-    return traced.copy_into(graph, [output], graph.input)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 UNIT = 2.0**-53
+LEAST = 2.0**-1074  # the least positive float64
 TINY = 1e-300  # more than any sum of underflows that a graph can collect
-ELEMENTARY = 16 * UNIT  # assumed error of torch's sin, cos, exp, tanh: 8 units in the last place, doubled
+ELEMENTARY = 16 * UNIT  # assumed error of torch's elementary functions: 8 units in the last place, doubled
 
 
 def gamma(operations: int) -> float:
@@ -36,7 +37,7 @@ def above(value: Tensor) -> Tensor:
 
 def finite(value: Tensor) -> Tensor:
     """NaN where a sum overflowed: its partial sums may have left the range though the sum itself does not."""
-    return torch.where(value.isfinite(), value, math.nan)
+    return value + (value - value)  # inf - inf is NaN; much faster than a choice
 
 
 def raised(value: Tensor) -> Tensor:

@@ -1,152 +1,238 @@
-"""Branch and bound for a level: which boxes are proved, which lie above it, and the largest level that leaves none
-open.
+"""Branch and bound: boxes are proved, excluded, left to the equilibrium's neighbourhood, or split.
 
-Every box of the forest is proved (margin > 0 and V > 0 on it), inside the equilibrium's neighbourhood, above the
-level, or open. An open box only asks that the level be below its least V. So the level need not be known beforehand:
-the search splits the open boxes of least V until they stand within `tolerance` of `ceiling`, the least V known at a
-state that violates the statement or lies on the boundary of the box, and the level is then the least V over the open
-boxes: the proof so far is a proof at whatever moment it stops.
+Where goals are levelled the level need not be known beforehand. An open box then only asks that the level be below its
+least V. So the search splits the open boxes of least V until they stand within `tolerance` of `ceiling`, the least V
+known at a state that violates the statement, and the level is then the least V over the open boxes: the proof so far is
+a proof at whatever moment it stops.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import evaluate
 from ctrlnet.prover.budget import Budget
-from ctrlnet.prover.equilibrium import Neighbourhood, center
-from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest
-from ctrlnet.prover.loop import Loop
-from ctrlnet.prover.slope import slope_bounds
+from ctrlnet.prover.equilibrium import Neighbourhood
+from ctrlnet.prover.falsifier import Falsifier
+from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest, halved, splittable
+from ctrlnet.prover.goals import Problem
+from ctrlnet.prover.guide import form_of, guide
+from ctrlnet.prover.second_order import bounds
+from ctrlnet.prover.slope import Slope
 
-BATCH = 4096
+SMALLEST_BATCH, LARGEST_BATCH = 4096, 1 << 15
 RESERVE = 1e-3  # of the level: what the checker may lose against us in bounding V
-SAMPLES = 1 << 15
+EVERY = 2.0  # seconds between two reports of progress
+
+log = logging.getLogger("ctrlnet")
+
+
+class Open(NamedTuple):
+    """The open boxes: node and goal, bounds, the least V known on each, and how much an axis counts."""
+
+    node: Tensor
+    goal: Tensor
+    lower: Tensor
+    upper: Tensor
+    least: Tensor
+    guide: Tensor
+
+    def of(self, chosen: Tensor) -> Open:
+        return Open(*(part[chosen] for part in self))
+
+    def joined(self, other: Open) -> Open:
+        return Open(*(torch.cat(parts) for parts in zip(self, other, strict=True)))
+
+
+class Progress(NamedTuple):
+    """How far a search is: boxes bounded and open, the share of the volume settled, the level proved so far."""
+
+    boxes: int
+    open: int
+    settled: float
+    level: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        level = f", level {self.level:.6g} so far" if self.level is not None and self.level > 0 else ""
+        work = f"{self.boxes:,} boxes in {self.seconds:.0f} s, {self.open:,} open"
+        return f"{work}, {self.settled:.4%} of the volume settled{level}"
 
 
 @dataclass
 class Search:
-    """State of a search over the 1 + 2n trees: the box itself, then its lower and upper face along each axis."""
+    """State of a search over the goals' trees."""
 
-    loop: Loop
-    lower: Tensor
-    upper: Tensor
-    local: Neighbourhood
+    problem: Problem
+    local: Neighbourhood | None = None
     level: float | None = None
     tolerance: float = 0.005
     budget: Budget = field(default_factory=Budget)
+    start: Mapping[int, str] = field(default_factory=dict)  # trees to begin with, by the number of their goal
+    progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
-        self.n, self.about = self.loop.graph.dimension, center(self.loop)
-        self.started = time.perf_counter()
-        self.bounded = 0
-        self.worst: Tensor | None = None  # the state behind the ceiling
-        self.sampled = math.inf  # the least V at a state that violates the statement, at any level
-        self.ceiling = math.inf if self.level is None else self.level
-        self.forest = Forest(*_roots(self.lower, self.upper))
-        self.least = torch.full((1 + 2 * self.n,), -math.inf, dtype=torch.float64)
-        self.guide = torch.zeros(1 + 2 * self.n, self.n, dtype=torch.float64)
-        self._sample()
-        self._classify(torch.arange(1 + 2 * self.n))
+        goals = self.problem.goals
+        self.started, self.bounded, self.seconds, self.interrupted = time.perf_counter(), 0, 0.0, False
+        self.falsifier = Falsifier(self.problem, self.level)
+        self.levelled = torch.tensor([goal.levelled for goal in goals])
+        kinds = list(dict.fromkeys(goal.demands for goal in goals))
+        self.kind_of = torch.tensor([kinds.index(goal.demands) for goal in goals])
+        self.lower, self.upper = (torch.stack([getattr(goal, side) for goal in goals]) for side in ("lower", "upper"))
+        self.forest = Forest(self.lower, self.upper)
+        self.settled = torch.zeros(len(goals), dtype=torch.float64)  # share of each tree's volume
+        self.falsifier.sample()
+        self.open = self._classified(self._roots())
 
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
+    def run(self) -> float | None:
+        """Split until every open box is near the ceiling or the budget is spent; the level proved, None for none.
 
-    def run(self) -> float:
-        """Split until every open box is near the ceiling or the budget is spent; the level that is proved (0: none)."""
-        while len(active := self._active()) and self._affordable():
-            axis = self.guide[active].masked_fill(~self.forest.splittable(active), -math.inf).argmax(-1)
-            children = self.forest.split(active, axis)
-            self.least = torch.cat((self.least, self.least[active].repeat_interleave(2)))
-            self.guide = torch.cat((self.guide, self.guide[active].repeat_interleave(2, 0)))
-            self._classify(children)
+        Without levelled goals the result is infinite when everything is proved.
+        """
+        told = time.perf_counter()
+        try:
+            while self._affordable() and len(chosen := self._chosen()):
+                part, kept = self.open.of(chosen), torch.ones(len(self.open.node), dtype=torch.bool)
+                kept[chosen] = False
+                self.open = self.open.of(kept).joined(self._classified(self._split(part)))
+                if time.perf_counter() - told > EVERY:
+                    told = time.perf_counter()
+                    self._tell()
+        except KeyboardInterrupt:  # what has been proved is kept: the boxes in hand are the tree's open leaves
+            self.interrupted = True
+            self.open = self._unfinished()
+        self.seconds = time.perf_counter() - self.started
         return self._settle()
 
+    # ---- the queue -------------------------------------------------------------------------------------------------
+
     def _affordable(self) -> bool:
-        refuted = self.level is not None and self.worst is not None
-        return not refuted and self.seconds < self.budget.seconds and self.bounded < self.budget.boxes
+        elapsed = time.perf_counter() - self.started
+        ended = self.falsifier.refuted or self.falsifier.hopeless
+        return not ended and elapsed < self.budget.seconds and self.bounded < self.budget.boxes
 
-    def _active(self) -> Tensor:
-        """The open boxes whose least V stands in the way, those of least V first."""
-        target = self.ceiling if self.level is not None else (1 - self.tolerance) * self.ceiling
-        boxes = ((self.forest.kind == OPEN) & ~(self.least > target)).nonzero().flatten()
-        boxes = boxes[self.forest.splittable(boxes).any(-1)]
-        return boxes[self.least[boxes].argsort()[:BATCH]]
+    def _chosen(self) -> Tensor:
+        """The open boxes whose least V stands in the way, those of least V first, the newest first among equals."""
+        ceiling = self.falsifier.ceiling
+        target = ceiling if self.level is not None or math.isinf(ceiling) else ceiling - self.tolerance * abs(ceiling)
+        active = ~(self.open.least > target) | ~self.levelled[self.open.goal]
+        active &= splittable(self.open.lower, self.open.upper).any(-1)
+        boxes = active.nonzero().flatten().flip(0)
+        batch = max(SMALLEST_BATCH, min(LARGEST_BATCH, len(boxes) // 8))
+        least = torch.where(self.levelled[self.open.goal[boxes]], self.open.least[boxes], -math.inf)
+        return boxes[least.argsort(stable=True)[:batch]]
 
-    def _classify(self, boxes: Tensor) -> None:
-        """Bound V and the margin on boxes, settle what is proved, inside the neighbourhood or above the ceiling."""
-        lower, upper = self.forest.lower[boxes], self.forest.upper[boxes]
-        value, margin = slope_bounds(self.loop.graph, [self.loop.value, self.loop.margin], lower, upper)
-        self.bounded += len(boxes)
-        inner = self.forest.root[boxes] == 0
-        good = inner & (margin.range.lower[:, 0] > 0) & (value.range.lower[:, 0] > 0)
-        local = inner & self.local.contains(lower, upper)
-        self.least[boxes] = torch.maximum(self.least[boxes], value.range.lower[:, 0].nan_to_num(-math.inf))
-        kind = torch.where(self.least[boxes] > self.ceiling, EXCLUDED, OPEN)
-        kind = torch.where(local, LOCAL, torch.where(good, PROVED, kind))
-        self.forest.kind[boxes] = kind.to(torch.int8)
-        self.guide[boxes] = self._smear(value.terms, margin.terms, margin.remainder, lower, upper)
-        rest = (kind == OPEN).nonzero().flatten()
-        self._falsify(0.5 * lower[rest] + 0.5 * upper[rest], ~inner[rest])
+    def _split(self, part: Open) -> Open:
+        axis = part.guide.masked_fill(~splittable(part.lower, part.upper), -math.inf).argmax(-1)
+        node = self.forest.split(part.node, axis)
+        lower, upper = halved(part.lower, part.upper, axis)
+        goal, least, guide = (p.repeat_interleave(2, 0) for p in (part.goal, part.least, part.guide))
+        return Open(node, goal, lower, upper, least, guide)
 
-    def _smear(self, value: Tensor, margin: Tensor, remainder: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-        """How much each axis contributes to the uncertainty: of the margin where it may be proved, of V elsewhere."""
-        hopeful = (margin[:, 0] > 0) & torch.isfinite(remainder)
-        slopes = torch.where(hopeful, margin[:, 1:, 0], value[:, 1:, 0]).abs().nan_to_num(0.0)
-        share = (upper - lower) / (self.upper - self.lower)
-        total = slopes.sum(-1, keepdim=True)
-        floor = torch.where(hopeful, remainder.nan_to_num(0.0, 0.0, 0.0), 0.0) + 0.1 * total
-        return slopes + floor * share / share.sum(-1, keepdim=True).clamp(min=1e-300)
+    def _roots(self) -> Open:
+        """The roots, or the leaves of the trees to begin with."""
+        for goal, text in self.start.items():
+            self.forest.grow(goal, text)
+        return self._unfinished()
 
-    def _falsify(self, x: Tensor, boundary: Tensor) -> None:
-        """Lower the ceiling to the least V at a state that violates the statement; keep that state."""
-        if not len(x):
-            return
-        value, margin = (part[:, 0] for part in evaluate(self.loop.graph, [self.loop.value, self.loop.margin], x))
-        bad = (boundary | (margin <= 0) | (value <= 0)) & (x != self.about).any(-1)
-        value = torch.where(bad, value, math.inf)
-        worst = int(value.argmin())
-        self.sampled = min(self.sampled, float(value[worst]))
-        if value[worst] < self.ceiling or (self.level is not None and value[worst] <= self.level):
-            self.ceiling, self.worst = min(self.ceiling, float(value[worst])), x[worst]
+    def _unfinished(self) -> Open:
+        """The open leaves of all trees, as if they had not been looked at."""
+        parts = []
+        for goal in range(len(self.problem.goals)):
+            nodes, lower, upper, kind = self.forest.leaves(goal)
+            rest = kind == OPEN
+            least = torch.full((int(rest.sum()),), -math.inf, dtype=torch.float64)
+            guide = (upper - lower)[rest]
+            parts.append(Open(nodes[rest], torch.full_like(nodes[rest], goal), lower[rest], upper[rest], least, guide))
+        return Open(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
-    def _sample(self) -> None:
-        """A first ceiling from uniform states of the box and of its faces."""
-        generator = torch.Generator().manual_seed(0)
-        x = self.lower + (self.upper - self.lower) * torch.rand(
-            SAMPLES, self.n, generator=generator, dtype=torch.float64
-        )
-        self._falsify(x, torch.zeros(SAMPLES, dtype=torch.bool))
-        for lower, upper in zip(self.forest.lower[1:], self.forest.upper[1:], strict=True):
-            face = lower + (upper - lower) * torch.rand(SAMPLES >> 4, self.n, generator=generator, dtype=torch.float64)
-            self._falsify(face, torch.ones(len(face), dtype=torch.bool))
+    # ---- bounds ----------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> float:
+    def _classified(self, boxes: Open) -> Open:
+        """Bound the boxes, settle in the forest what can be settled, and give back what stays open."""
+        rest = [self._bound(boxes.of(self.kind_of[boxes.goal] == k)) for k in range(int(self.kind_of.max()) + 1)]
+        return Open(*(torch.cat(columns) for columns in zip(*rest, strict=True)))
+
+    def _bound(self, boxes: Open) -> Open:
+        if not len(boxes.node):
+            return boxes
+        goal = self.problem.goals[int(boxes.goal[0])]
+        nodes, value = self.problem.nodes(goal)
+        lower, upper = boxes.lower, boxes.upper
+        if self.problem.extend is not None:
+            lower, upper = self.problem.extend(lower, upper)
+        forms = dict(zip(nodes, bounds(self.problem.graph, nodes, lower, upper), strict=True))
+        self.bounded += len(boxes.node)
+        least = boxes.least
+        if value is not None:
+            least = torch.maximum(least, _least(forms[value]).nan_to_num(-math.inf))
+        proved = torch.stack([_least(forms[m]) > 0 for m in goal.margins]).all(0) if goal.margins else least < -math.inf
+        excluded = torch.stack([_least(forms[w]) > 0 for w in goal.where] + [least > self.falsifier.ceiling]).any(0)
+        kind = torch.where(proved, PROVED, torch.where(excluded, EXCLUDED, OPEN))
+        if goal.local and self.local is not None:
+            kind = torch.where(self.local.contains(boxes.lower, boxes.upper), LOCAL, kind)
+        self.forest.settle(boxes.node, kind)
+        self._count(boxes, kind != OPEN)
+        rest = kind == OPEN
+        boxes = boxes.of(rest)
+        self.falsifier.look(goal, 0.5 * boxes.lower + 0.5 * boxes.upper)
+        others = [form_of(forms[node], rest) for node in ((value,) if value is not None else goal.where)]
+        margins = [form_of(forms[node], rest) for node in goal.margins]
+        return boxes._replace(least=least[rest], guide=guide(margins, others, self._share(boxes)))
+
+    def _count(self, boxes: Open, done: Tensor) -> None:
+        flat = self.upper[boxes.goal] <= self.lower[boxes.goal]
+        share = self._share(boxes).masked_fill(flat, 1.0).prod(-1)
+        self.settled.index_add_(0, boxes.goal, torch.where(done, share, 0.0))
+
+    def _share(self, boxes: Open) -> Tensor:
+        """Widths relative to those of the goal's box, (B, N)."""
+        whole = (self.upper - self.lower)[boxes.goal]
+        return (boxes.upper - boxes.lower) / torch.where(whole > 0, whole, 1.0)
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> float | None:
         """The level below every open box, which are excluded by it."""
-        open_boxes = self.forest.kind == OPEN
-        least = float(self.least[open_boxes].min()) if open_boxes.any() else math.inf
+        level = self._provable()
+        if level is not None:
+            self.forest.settle(self.open.node, EXCLUDED)
+        return level
+
+    def _provable(self) -> float | None:
+        if self.falsifier.refuted or self.falsifier.hopeless or not bool(self.levelled[self.open.goal].all()):
+            return None
+        least = float(self.open.least.min()) if len(self.open.node) else math.inf
         if self.level is not None:
-            level = self.level if least > self.level and self.worst is None else 0.0
-        else:
-            level = (1 - RESERVE) * min(least, self.ceiling)
-        if level > 0:
-            self.forest.kind[open_boxes] = EXCLUDED
-        return max(level, 0.0)
+            return self.level if least > self.level else None
+        highest = self._highest() if self.levelled.any() else math.inf
+        below = min(least, self.falsifier.ceiling)
+        return min(below - RESERVE * abs(below) if math.isfinite(below) else below, highest)
+
+    def _highest(self) -> float:
+        """A level that V nowhere exceeds: where nothing stands in the way, the level set is the whole box."""
+        value, lower, upper = self.problem.value, self.lower[:1], self.upper[:1]
+        if self.problem.extend is not None:
+            lower, upper = self.problem.extend(lower, upper)
+        assert value is not None
+        highest = float(bounds(self.problem.graph, [value], lower, upper)[0].range.upper[0, 0])
+        return highest if highest == highest else math.inf
+
+    def _tell(self) -> None:
+        level = self._provable() if self.levelled.any() else None
+        elapsed = time.perf_counter() - self.started
+        now = Progress(self.bounded, len(self.open.node), float(self.settled.mean()), level, elapsed)
+        log.info("%s", now)
+        if self.progress is not None:
+            self.progress(now)
 
 
-def _roots(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    """The box, and its faces: lower and upper along axis 0, then along axis 1, and so on."""
-    lows, highs = [lower], [upper]
-    for axis in range(len(lower)):
-        for value in (lower[axis], upper[axis]):
-            low, high = lower.clone(), upper.clone()
-            low[axis] = high[axis] = value
-            lows.append(low)
-            highs.append(high)
-    return torch.stack(lows), torch.stack(highs)
+def _least(form: Slope) -> Tensor:
+    return form.range.lower[:, 0]

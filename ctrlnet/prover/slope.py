@@ -1,165 +1,28 @@
-"""Slope-form bounds: every node as an affine function of the box plus a remainder, one rule a primitive.
-
-Over the box x = m + h∘e with e in [-1, 1]ⁿ a node of size k is
-    value(x) in c + Σᵢ Aᵢ eᵢ + [-r, r],        and value(x) in [l, u] as well; radius >= Σᵢ |Aᵢ| + r,
-with c, Aᵢ, r >= 0 of shape (k,) for each of B boxes. `terms` stacks (c, A₁ ... Aₙ) as (B, 1+n, k); what does not
-depend on the state has terms (1, 1, k). First-order terms cancel exactly between the parts of a sum, so the error of
-a bound is quadratic in the width of the box; products keep the sign of their diagonal quadratic terms (eᵢ² is in [0,
-1]). Every rule adds its own rounding, bounded as in `rounding`. Source: centred forms and Taylor models of first order
-(Ratschek and Rokne, Computer Methods for the Range of Functions, 1984; Makino and Berz, 2003).
-"""
+"""Slope-form bounds of a graph: the table of rules, one a primitive, and the walk over the nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph
-from ctrlnet.prover.bands import BANDS, Band, reciprocal_band, relu_band
+from ctrlnet.prover import affine, pieces
+from ctrlnet.prover.affine import Form, Slope, banded, closed, filled
+from ctrlnet.prover.bands import BANDS, Band
+from ctrlnet.prover.curves import power_band
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
-from ctrlnet.prover.interval import Interval, enclosed, joined
-from ctrlnet.prover.rounding import above, below, finite, gamma, raised
+from ctrlnet.prover.interval import Interval, enclosed
+from ctrlnet.prover.rounding import above, raised
+
+__all__ = ["FORMS", "Slope", "slope_bounds"]
+
+Corners = tuple[Tensor, Tensor]
 
 CHUNK = 1 << 17  # entries of the widest node over a chunk of boxes
-
-
-class Slope(NamedTuple):
-    terms: Tensor
-    remainder: Tensor
-    range: Interval
-    radius: Tensor
-
-    @property
-    def center(self) -> Tensor:
-        return self.terms[:, 0]
-
-    @property
-    def magnitude(self) -> Tensor:
-        """An upper bound of |c| + Σ|Aᵢ| + r."""
-        return raised(self.center.abs() + self.radius)
-
-    @property
-    def constant(self) -> bool:
-        return self.terms.shape[1] == 1
-
-
-Form = tuple[Tensor, Tensor]  # terms, remainder
-
-
-def closed(form: Form, bounds: Interval) -> Slope:
-    """Attach the range: the interval rule's result intersected with c ± (Σ|Aᵢ| + r)."""
-    terms, remainder = form
-    radius = raised(terms[:, 1:].abs().sum(1) + remainder)
-    center = finite(terms[:, 0])
-    lower = torch.maximum(below(center - radius), bounds.lower)
-    return Slope(terms, remainder, Interval(lower, torch.minimum(above(center + radius), bounds.upper)), radius)
-
-
-def _plus(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of terms, one of which may have no slopes."""
-    if a.shape[1] == b.shape[1]:
-        return a + b
-    longer, shorter = (a, b) if a.shape[1] > b.shape[1] else (b, a)
-    return torch.cat((longer[:, :1] + shorter, longer[:, 1:].expand(max(len(a), len(b)), -1, -1)), 1)
-
-
-def add(a: Slope, b: Slope, sign: float = 1.0) -> Form:
-    """a ± b: terms add; one rounding a term."""
-    pad = gamma(1) * (a.magnitude + b.magnitude)
-    return _plus(a.terms, b.terms if sign > 0 else -b.terms), raised(a.remainder + b.remainder + pad)
-
-
-def scale(a: Slope, k: Slope) -> Form:
-    """k a with k in c ± r independent of the state: c a plus |c| r_a + r |a|."""
-    size = k.center.abs()
-    pad = gamma(2) * raised(size + k.remainder) * a.magnitude
-    return a.terms * k.terms, raised(size * a.remainder + k.remainder * a.magnitude + pad)
-
-
-def multiply(a: Slope, b: Slope) -> Form:
-    """The product of two forms.
-
-    (c₁ + A·e + ρ₁)(c₂ + B·e + ρ₂) = c₁c₂ + (c₁B + c₂A)·e + Σᵢⱼ AᵢBⱼ eᵢeⱼ + c₁ρ₂ + c₂ρ₁ + ρ₂ A·e + ρ₁ B·e + ρ₁ρ₂.
-    Diagonal: AᵢBᵢeᵢ² lies in AᵢBᵢ[0, 1], half of it moves to the centre. Off the diagonal, pairs are symmetrised:
-    |AᵢBⱼ + AⱼBᵢ| for i < j. Every float here is a sum of at most n + 2 products, so its error is at most γ |a||b|.
-    """
-    if a.constant or b.constant:
-        return scale(a, b) if b.constant else scale(b, a)
-    A, B, c1, c2 = a.terms[:, 1:], b.terms[:, 1:], a.center, b.center
-    diagonal = A * B
-    slopes = c1[:, None] * B + c2[:, None] * A
-    center = c1 * c2 + 0.5 * diagonal.sum(1)
-    quadratic = 0.5 * diagonal.abs().sum(1) + _pairs(A, B)
-    ra, rb = a.remainder, b.remainder
-    cross = a.magnitude * rb + b.magnitude * ra  # |a| holds ra, so that ra rb is counted
-    pad = gamma(4 * A.shape[1] + 8) * a.magnitude * b.magnitude
-    return torch.cat((center[:, None], slopes), 1), raised(quadratic + cross + pad)
-
-
-def _pairs(A: Tensor, B: Tensor) -> Tensor:
-    total = torch.zeros_like(A[:, 0])
-    for i in range(A.shape[1]):
-        for j in range(i):
-            total = total + (A[:, i] * B[:, j] + A[:, j] * B[:, i]).abs()
-    return total
-
-
-def linear(a: Slope, weight: Tensor) -> Form:
-    """W a: terms map by W, the remainder by |W|, and rounding by γ |W| |a|."""
-    factor = gamma(weight.shape[1])
-    spread = raised(a.remainder + factor * a.magnitude)
-    return a.terms @ weight.T, raised((spread @ weight.T.abs()) * (1 + factor))
-
-
-def _sum(a: Slope, groups: int) -> Form:
-    m = a.center.shape[-1] // groups
-    spread = raised(a.remainder + gamma(m) * a.magnitude)
-    return a.terms.unflatten(-1, (groups, m)).sum(-1), raised(
-        spread.unflatten(-1, (groups, m)).sum(-1) * (1 + gamma(m))
-    )
-
-
-def banded(a: Slope, band: Band) -> Form:
-    """f(a) for f(z) - s z in [low, high] on the range of a:  s a + (low + high)/2 ± (high - low)/2."""
-    slope, low, high = band(*a.range)
-    middle = 0.5 * low + 0.5 * high
-    half = raised(torch.maximum(high - middle, middle - low))
-    pad = gamma(4) * (slope.abs() * a.magnitude + middle.abs())
-    terms = a.terms * slope[:, None]
-    return torch.cat((terms[:, :1] + middle[:, None], terms[:, 1:]), 1), raised(slope.abs() * a.remainder + half + pad)
-
-
-def _extremum(a: Slope, b: Slope, sign: float) -> Form:
-    """max(a, b) = b + relu(a - b) and min(a, b) = a - relu(a - b); where one of them decides, its own form."""
-    difference = closed(
-        add(a, b, -1.0), Interval(below(a.range.lower - b.range.upper), above(a.range.upper - b.range.lower))
-    )
-    excess = closed(banded(difference, relu_band), INTERVAL_RULES["relu"]([difference.range], None))
-    terms, remainder = add(b, excess) if sign > 0 else add(a, excess, -1.0)
-    larger, smaller = (a, b) if sign > 0 else (b, a)
-    for form, decides in ((larger, difference.range.lower >= 0), (smaller, difference.range.upper <= 0)):
-        terms = torch.where(decides[:, None], _filled(form.terms, terms.shape[1]), terms)
-        remainder = torch.where(decides, form.remainder, remainder)
-    return terms, remainder
-
-
-def _take(a: Slope, index: Sequence[int]) -> Form:
-    chosen = list(index)
-    return a.terms[:, :, chosen], a.remainder[:, chosen]
-
-
-def _concatenate(parts: Sequence[Slope]) -> Form:
-    batch, rows = max(len(p.terms) for p in parts), max(p.terms.shape[1] for p in parts)
-    filled = [_filled(p.terms, rows).expand(batch, -1, -1) for p in parts]
-    return torch.cat(filled, -1), joined([p.remainder for p in parts])
-
-
-def _filled(terms: Tensor, rows: int) -> Tensor:
-    """Terms with zero slopes appended up to `rows`."""
-    return torch.nn.functional.pad(terms, (0, 0, 0, rows - terms.shape[1]))
 
 
 def _elementwise(band: Band) -> Callable[[Sequence[Slope], Any], Form]:
@@ -167,24 +30,23 @@ def _elementwise(band: Band) -> Callable[[Sequence[Slope], Any], Form]:
 
 
 FORMS: dict[str, Callable[[Sequence[Slope], Any], Form]] = {
-    "take": lambda a, index: _take(a[0], index),
-    "concatenate": lambda a, _: _concatenate(a),
-    "linear": lambda a, weight: linear(a[0], torch.as_tensor(weight, device=a[0].terms.device)),
-    "sum": lambda a, groups: _sum(a[0], groups),
-    "add": lambda a, _: add(a[0], a[1]),
-    "sub": lambda a, _: add(a[0], a[1], -1.0),
-    "mul": lambda a, _: multiply(a[0], a[1]),
-    "div": lambda a, _: multiply(a[0], reciprocal(a[1])),
-    "maximum": lambda a, _: _extremum(a[0], a[1], 1.0),
-    "minimum": lambda a, _: _extremum(a[0], a[1], -1.0),
+    "take": lambda a, index: affine.take(a[0], index),
+    "concatenate": lambda a, _: affine.concatenate(a),
+    "linear": lambda a, weight: affine.linear(a[0], torch.as_tensor(weight, device=a[0].terms.device)),
+    "sum": lambda a, groups: affine.grouped_sum(a[0], groups),
+    "add": lambda a, _: affine.add(a[0], a[1]),
+    "sub": lambda a, _: affine.add(a[0], a[1], -1.0),
+    "mul": lambda a, _: affine.multiply(a[0], a[1]),
+    "div": lambda a, _: affine.multiply(a[0], pieces.reciprocal(a[1])),
+    "maximum": lambda a, _: pieces.extremum(a[0], a[1], 1.0),
+    "minimum": lambda a, _: pieces.extremum(a[0], a[1], -1.0),
+    "select": lambda a, _: pieces.select(*a),
+    "norm": lambda a, groups: pieces.norm(a[0], groups),
+    "unit": lambda a, groups: pieces.unit(a[0], groups),
     "neg": lambda a, _: (-a[0].terms, a[0].remainder),
+    "power": lambda a, exponent: banded(a[0], power_band(exponent)),
     **{name: _elementwise(band) for name, band in BANDS.items()},
 }
-
-
-def reciprocal(b: Slope) -> Slope:
-    one = torch.ones_like(b.range.lower)
-    return closed(banded(b, reciprocal_band), INTERVAL_RULES["div"]([Interval(one, one), b.range], None))
 
 
 def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
@@ -193,10 +55,25 @@ def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Ten
     Boxes are taken in chunks: memory stays small, and mostly within a processor's cache.
     """
     chunk = max(512, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
-    parts = [
-        _chunk_bounds(graph, outputs, *corners) for corners in zip(lower.split(chunk), upper.split(chunk), strict=True)
-    ]
+    corners = list(zip(lower.split(chunk), upper.split(chunk), strict=True))
+    parts = _spread_over_threads(lambda pair: _chunk_bounds(graph, outputs, *pair), corners)
     return parts[0] if len(parts) == 1 else [_joined(forms) for forms in zip(*parts, strict=True)]
+
+
+def _spread_over_threads(bound: Callable[[Corners], list[Slope]], corners: Sequence[Corners]) -> list[list[Slope]]:
+    """Bounds of every chunk, in order. The threads that torch may use take a chunk each, and one thread inside:
+    operations on a chunk are too short to be shared. What is computed for a chunk does not depend on their number.
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, len(corners)) if corners[0][0].device.type == "cpu" else 1
+    if workers == 1:
+        return [bound(pair) for pair in corners]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(bound, corners))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _joined(forms: Sequence[Slope]) -> Slope:
@@ -230,7 +107,7 @@ def _spread(a: Slope, lower: Tensor) -> Slope:
     """A form with a row for every box and every slope, where the node does not depend on the state too."""
     batch, n = lower.shape
     remainder, lower_bound, upper_bound, radius = (part.expand(batch, -1) for part in (a.remainder, *a.range, a.radius))
-    terms = _filled(a.terms, 1 + n).expand(batch, -1, -1)
+    terms = filled(a.terms, 1 + n).expand(batch, -1, -1)
     return Slope(terms, remainder, Interval(lower_bound, upper_bound), radius)
 
 

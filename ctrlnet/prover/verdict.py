@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from ctrlnet.checker import CheckReport
+from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.errors import UsageError
-from ctrlnet.prover.forest import KINDS, SPLIT, Forest
+from ctrlnet.prover.certificate import certificate_bytes
 from ctrlnet.runs import write_aside
 
 Status = Literal["certified", "falsified", "undecided"]
@@ -35,6 +37,8 @@ class Verdict:
         evidence from above, not proof. `limiting_state` is that state.
     counterexample: when falsified, a state at which the statement fails.
     boxes: boxes bounded by the search; seconds: its time.
+    trees: the proof's trees, unfinished ones too, for `certify(..., start=verdict)`.
+    parts: the verdicts of a conjunction, one a condition.
     statement: the theorem in words; assumptions: what it rests on; report: the checker's.
     """
 
@@ -50,6 +54,8 @@ class Verdict:
     report: CheckReport | None = None
     certificate: bytes = field(default=b"", repr=False)
     leaves: Leaves | None = field(default=None, repr=False)
+    trees: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parts: tuple[Verdict, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         found = f"{self.status}, level {self.level:.6g}" if self.level else self.status
@@ -71,7 +77,27 @@ class Verdict:
         return Path(path)
 
 
-def leaves_of(forest: Forest, root: int = 0) -> Leaves:
-    kept = ((forest.root == root) & (forest.kind != SPLIT)).nonzero().flatten()
-    kinds = [KINDS.get(kind, "open") for kind in forest.kind[kept].tolist()]
-    return Leaves(forest.lower[kept], forest.upper[kept], kinds)
+def together(verdicts: Sequence[Verdict], provenance: Mapping[str, Any]) -> Verdict:
+    """The verdict of a conjunction: certified when every part is, and then one certificate that holds them all."""
+    words = " And: ".join(verdict.statement for verdict in verdicts)
+    totals: dict[str, Any] = {
+        "boxes": sum(verdict.boxes for verdict in verdicts),
+        "seconds": sum(verdict.seconds for verdict in verdicts),
+        "parts": tuple(verdicts),
+    }
+    for status in ("falsified", "undecided"):
+        for place, verdict in enumerate(verdicts, 1):
+            if verdict.status == status:
+                reason = f"Condition {place} of {len(verdicts)}: {verdict.reason}"
+                state = verdict.counterexample
+                return Verdict(verdict.status, words, reason, counterexample=state, **totals)
+    parts = [json.loads(verdict.certificate.split(b"\n", 1)[1]) for verdict in verdicts]
+    parts = [{name: part[name] for name in ("statement", "graphs", "proof")} for part in parts]
+    data = certificate_bytes({"kind": "conjunction", "parts": parts}, {}, {}, provenance)
+    report = check_bytes(data)
+    if not report.ok:
+        reason = f"The checker did not confirm the conjunction: {report.reason}"
+        return Verdict("undecided", words, reason, report=report, **totals)
+    levels = {verdict.level for verdict in verdicts if verdict.level}
+    level = levels.pop() if len(levels) == 1 else 0.0
+    return Verdict("certified", report.statement, level=level, report=report, certificate=data, **totals)

@@ -1,14 +1,18 @@
-"""Reports: one self-contained HTML page a run."""
+"""Reports: one self-contained HTML page a run; a figure of a proof."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ctrlnet.prover import Verdict
     from ctrlnet.runs import Run
 
-__all__ = ["report"]
+__all__ = ["draw_proof", "report"]
 
 
 def report(run: Run | Path | str) -> Path:
@@ -30,3 +34,31 @@ def report(run: Run | Path | str) -> Path:
     from ctrlnet.reports.writing import written
 
     return written(run)
+
+
+def draw_proof(
+    proof: Verdict | str | Path, axes: Sequence[int] = (0, 1), at: Any = None, path: str | Path | None = None
+) -> Figure:
+    """Draw the boxes of a proof by kind over two coordinates: proved, excluded, equilibrium, open.
+
+    Thick lines are the boxes on the faces. Of a certified statement the level sets that it names are drawn too, and
+    the equilibrium; of another one the state that refutes it, or that limits its level. A conjunction is drawn part
+    by part, side by side. Nothing is verified here.
+
+    Args:
+        proof: a verdict, decided or not, or the path of a certificate.
+        axes: the two coordinates, counted from 0; those after the last state are disturbances.
+        at: a state (n,), or state and disturbance (n + k,), through which the plane goes; None for the state marked,
+            the equilibrium, or the centre of the box.
+        path: where to save the figure too, as PNG, SVG or PDF; None for nowhere.
+
+    Returns:
+        The figure, of matplotlib, which a notebook shows.
+
+    Raises:
+        UsageError: nothing to draw, no such coordinates, a point of the wrong shape, no certificate.
+        RunDamaged: the certificate is truncated or edited.
+    """
+    from ctrlnet.reports.proof_figure import drawn
+
+    return drawn(proof, axes, at, path)

@@ -12,17 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ctrlnet.checker.tree import leaves
 from ctrlnet.errors import RunDamaged
 
-__all__ = ["KINDS", "Leaves", "corner", "digest_in", "document_in", "document_of", "leaves_of"]
+__all__ = [
+    "KINDS",
+    "Leaves",
+    "corner",
+    "digest_in",
+    "document_in",
+    "document_of",
+    "domain_of",
+    "leaves_of",
+    "tree_leaves",
+]
 
 Array = NDArray[np.float64]
-KINDS = {"p": "proved", "x": "excluded", "e": "equilibrium"}
+KINDS = {"p": "proved", "x": "excluded", "e": "equilibrium", "o": "open"}
 
 
 @dataclass(frozen=True)
 class Leaves:
-    """Leaves of the interior tree.
+    """Leaves of one tree.
 
     Attributes:
         lower: lower corners, shape (k, n).
@@ -71,33 +82,23 @@ def digest_in(data: bytes) -> str:
 
 
 def leaves_of(document: dict[str, Any]) -> Leaves:
-    """Leaves of a certificate's interior tree.
+    """Leaves of a certificate's interior tree, over the states and the disturbances."""
+    return tree_leaves(document["proof"]["interior"], *domain_of(document["statement"]))
 
-    The tree is a string in preorder: 'A' + i splits along coordinate i at 0.5 lo + 0.5 hi, a lower-case letter is a
-    leaf.
-    """
-    box = document["statement"]["box"]
-    stack = [(corner(box["lower"]), corner(box["upper"]))]
-    lower, upper, kinds = [], [], []
-    for letter in document["proof"]["interior"]:
-        low, high = stack.pop()
-        if letter in KINDS:
-            lower.append(low)
-            upper.append(high)
-            kinds.append(letter)
-        else:
-            stack.extend(_halves(low, high, ord(letter) - ord("A")))
-    return Leaves(np.array(lower), np.array(upper), "".join(kinds))
+
+def domain_of(statement: dict[str, Any]) -> tuple[Array, Array]:
+    """Corners of the box of the states, followed by those of the disturbances where there are any, (n + k,) each."""
+    boxes = [statement[name] for name in ("box", "disturbance") if name in statement]
+    lower, upper = (np.concatenate([corner(box[side]) for box in boxes]) for side in ("lower", "upper"))
+    return lower, upper
+
+
+def tree_leaves(tree: str, lower: Array, upper: Array) -> Leaves:
+    """Leaves of a tree over a box, as the checker reads it."""
+    found = leaves(tree, lower, upper, "".join(KINDS), "the tree")
+    return Leaves(found.box.lo, found.box.hi, found.kinds.tobytes().decode())
 
 
 def corner(numbers: list[str]) -> Array:
     """A corner of the format's exact numbers, C99 hex floats or rationals, as float64."""
     return np.array([float.fromhex(one) if "x" in one else float(Fraction(one)) for one in numbers])
-
-
-def _halves(low: Array, high: Array, axis: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Upper half below lower half, so that a stack yields the lower one first."""
-    middle = 0.5 * low[axis] + 0.5 * high[axis]
-    cut_high, cut_low = high.copy(), low.copy()
-    cut_high[axis] = cut_low[axis] = middle
-    return (cut_low, high), (low, cut_high)

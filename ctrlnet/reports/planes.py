@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,15 +15,17 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.path import Path
 
 from ctrlnet.reports.leaves import KINDS, Leaves
-from ctrlnet.reports.style import ACCENT, BOX, FAINT, INK, LIMIT, MUTED, REGION, TRACE, canvas
+from ctrlnet.reports.style import ACCENT, BOX, FAINT, INK, LIMIT, MUTED, REGION, TRACE, WARN, canvas
 from ctrlnet.reports.subject import Array, Plane
 
-__all__ = ["phase_portrait", "policy_map", "proof_map", "value_map"]
+__all__ = ["draw_boxes", "legend_of", "phase_portrait", "policy_map", "proof_map", "value_map"]
 
 Function = Callable[[Array], Array]
 SIDE = (6.4, 5.0)
-LEAF_COLOURS = {"p": REGION, "x": FAINT, "e": TRACE}
-LEAF_DEPTHS = {"p": 0.55, "x": 0.5, "e": 0.9}
+LEAF_COLOURS = {"p": REGION, "x": FAINT, "e": TRACE, "o": WARN}
+LEAF_DEPTHS = {"p": 0.55, "x": 0.5, "e": 0.9, "o": 0.8}
+BUNCH = 1000  # boxes in one path
+FINE = 20_000  # boxes beyond which their edges are drawn thinner
 STREAM_POINTS = 45
 
 
@@ -59,12 +61,8 @@ def proof_map(plane: Plane, leaves: Leaves, V: Function | None, level: float | N
     """The boxes of the proof by kind: proved, excluded (outside the level), equilibrium."""
     figure, (axes,) = canvas(*SIDE)
     shown = leaves.through(plane.subject.equilibrium, (plane.i, plane.j)) if plane.sliced else leaves
-    handles: list[Any] = []
-    for kind, meaning in KINDS.items():
-        some = shown.of(kind)
-        axes.add_collection(_boxes(some, plane, LEAF_COLOURS[kind], kind))
-        face = Patch(facecolor=LEAF_COLOURS[kind], alpha=0.55, label=f"{meaning} ({len(leaves.of(kind).kind):,})")
-        handles.append(face if len(leaves.of(kind).kind) else None)
+    draw_boxes(axes, shown, (plane.i, plane.j), LEAF_COLOURS, MUTED)
+    handles: list[Any] = [*legend_of(leaves, LEAF_COLOURS)]
     if V is not None and level is not None:
         x, y, values = plane.values(V)
         axes.contour(x, y, values, levels=[level], colors=[INK], linewidths=1.2)
@@ -141,14 +139,32 @@ def _region(axes: Axes, plane: Plane, V: Function | None, level: float | None) -
     axes.contour(x, y, values, levels=[level], colors=[REGION], linewidths=1.8, zorder=3)
 
 
-def _boxes(leaves: Leaves, plane: Plane, colour: str, kind: str) -> PathCollection:
-    """Every box of one kind as one compound path: small in the page, however many they are."""
-    lower, upper = leaves.lower[:, [plane.i, plane.j]], leaves.upper[:, [plane.i, plane.j]]
-    corners = np.stack([lower, np.c_[upper[:, 0], lower[:, 1]], upper, np.c_[lower[:, 0], upper[:, 1]], lower], axis=1)
-    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(lower))
-    path = Path(corners.reshape(-1, 2), codes) if len(lower) else Path(np.empty((0, 2)))
-    edge = BOX if kind == "e" else MUTED
-    return PathCollection([path], facecolors=colour, edgecolors=edge, linewidths=0.25, alpha=LEAF_DEPTHS[kind])
+def draw_boxes(axes: Axes, leaves: Leaves, plane: tuple[int, int], colours: Mapping[str, str], edge: str) -> None:
+    """Boxes in the colour of their kind: compound paths, small in a page and quick however many there are."""
+    thin = 0.25 if len(leaves.kind) < FINE else 0.25 * FINE / len(leaves.kind)
+    for kind, depth in LEAF_DEPTHS.items():
+        some = leaves.of(kind)
+        parts = [_outline(some.lower[i : i + BUNCH], some.upper[i : i + BUNCH], plane)
+                 for i in range(0, len(some.kind), BUNCH)]  # fmt: skip
+        paths = PathCollection(parts, facecolors=colours[kind], edgecolors=edge, linewidths=thin, alpha=depth)
+        axes.add_collection(paths)
+
+
+def _outline(lower: Array, upper: Array, plane: tuple[int, int]) -> Path:
+    low, high = lower[:, plane], upper[:, plane]
+    corners = np.stack([low, np.c_[high[:, 0], low[:, 1]], high, np.c_[low[:, 0], high[:, 1]], low], axis=1)
+    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(low))
+    return Path(corners.reshape(-1, 2), codes)
+
+
+def legend_of(leaves: Leaves, colours: Mapping[str, str]) -> list[Patch]:
+    """One entry for each kind that there is, with its count."""
+    counts = {kind: leaves.kind.count(kind) for kind in KINDS}
+    return [
+        Patch(facecolor=colours[kind], alpha=LEAF_DEPTHS[kind], label=f"{KINDS[kind]} ({count:,})")
+        for kind, count in counts.items()
+        if count
+    ]
 
 
 def _frame(axes: Axes, plane: Plane) -> None:

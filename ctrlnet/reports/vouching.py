@@ -106,11 +106,11 @@ def differences_from(statement: Statement, path: Path) -> list[str]:
 
     The run does not fix the level, the prover finds it: it is not compared here.
     """
-    from ctrlnet.prover import statement_document, statement_loop
+    from ctrlnet.prover import statement_of
 
     condition, loop, box = statement
     level, _ = figures_of(document_in(path.read_bytes(), path)["statement"])
-    said = statement_document(statement_loop(condition, loop, box), box, 1.0 if level is None else level)
+    said = statement_of(condition, loop, box, level)
     return compare(path, said["graphs"], said["statement"])
 
 

@@ -1,9 +1,25 @@
-"""Systems: control-affine plants, closed loops, and the check that a function treats a batch row by row."""
+"""Systems: plants, closed loops, disturbed fields, discrete maps, and the check that a batch is treated row by row."""
 
 from ctrlnet.systems.affine import Quantity, System
 from ctrlnet.systems.closed_loop import ClosedLoop
+from ctrlnet.systems.discrete import DiscreteMap
+from ctrlnet.systems.disturbance import draw
+from ctrlnet.systems.disturbed import Disturbed
 from ctrlnet.systems.fields import Timed, timed
 from ctrlnet.systems.rows import check_rows
-from ctrlnet.systems.velocity import check_field, checked_velocity
+from ctrlnet.systems.velocity import AnySystem, check_field, checked_velocity
 
-__all__ = ["ClosedLoop", "Quantity", "System", "Timed", "check_field", "check_rows", "checked_velocity", "timed"]
+__all__ = [
+    "AnySystem",
+    "ClosedLoop",
+    "DiscreteMap",
+    "Disturbed",
+    "Quantity",
+    "System",
+    "Timed",
+    "check_field",
+    "check_rows",
+    "checked_velocity",
+    "draw",
+    "timed",
+]

@@ -125,8 +125,16 @@ def ball_sech2(x: arb) -> arb:
     return 1 - x.tanh() ** 2
 
 
-def ball_sigmoid(x: arb) -> arb:
+def ball_softplus(x: arb) -> arb:
+    return (-abs(x)).exp().log1p() + (x if x > 0 else arb(0))
+
+
+def ball_logistic(x: arb) -> arb:
     return 1 / (1 + (-x).exp())
+
+
+def ball_bell(x: arb) -> arb:
+    return 2 / arb.pi().sqrt() * (-x * x).exp()
 
 
 EXACT: dict[str, tuple[Callable[[arb], arb], ...]] = {
@@ -134,11 +142,11 @@ EXACT: dict[str, tuple[Callable[[arb], arb], ...]] = {
     "cos": (arb.cos, lambda x: -x.sin(), lambda x: -x.cos()),
     "tanh": (arb.tanh, ball_sech2, lambda x: -2 * x.tanh() * ball_sech2(x)),
     "exp": (arb.exp, arb.exp, arb.exp),
-    "sigmoid": (
-        ball_sigmoid,
-        lambda x: ball_sigmoid(x) * ball_sigmoid(-x),
-        lambda x: ball_sigmoid(x) * ball_sigmoid(-x) * (1 - 2 * ball_sigmoid(x)),
-    ),
+    "log": (arb.log, lambda x: 1 / x, lambda x: -1 / x**2),
+    "sqrt": (arb.sqrt, lambda x: 1 / (2 * x.sqrt()), lambda x: -1 / (4 * x * x.sqrt())),
+    "atan": (arb.atan, lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+    "erf": (arb.erf, ball_bell, lambda x: -2 * x * ball_bell(x)),
+    "softplus": (ball_softplus, ball_logistic, lambda x: ball_logistic(x) * ball_logistic(-x)),
     "square": (lambda x: x * x, lambda x: 2 * x, lambda x: arb(2)),
     "power": (lambda x: x**5, lambda x: 5 * x**4, lambda x: 20 * x**3),
     "reciprocal": (lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3),
@@ -169,8 +177,8 @@ def test_functions_and_derivatives_contain_the_exact_values(name: str, elementar
 
 @ELEMENTARY
 def test_enclosures_are_tight(elementary: Elementary) -> None:
-    x = Interval(np.array([0.3, 1.2, -0.1]), np.array([0.4, 2.0, 0.2]))
-    for name in ("sin", "cos", "tanh", "sigmoid", "exp"):
+    x = Interval(np.array([0.3, 1.2, 0.1]), np.array([0.4, 2.0, 0.2]))
+    for name in ("sin", "cos", "tanh", "exp", "log", "sqrt", "atan", "erf", "softplus"):
         y = FUNCTIONS[name].value(x, elementary)
         dense = np.array([float(EXACT[name][0](arb(v)).mid()) for v in np.linspace(x.lo[0], x.hi[0], 50)])
         assert abs(y.lo[0] - dense.min()) < 1e-14 and abs(y.hi[0] - dense.max()) < 1e-14
@@ -211,7 +219,58 @@ def test_numpy_is_as_accurate_here_as_the_checker_assumes() -> None:
     """Evidence for the assumption that is printed with every theorem, on this machine."""
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.uniform(-20, 20, 4000), rng.uniform(-1e6, 1e6, 1000), np.arange(1, 500) * np.pi / 2])
-    for name in ("sin", "cos", "tanh", "exp"):
-        x = np.clip(points, -700, 700) if name == "exp" else points
+    points = np.concatenate([points, rng.choice([-1, 1], 500) * 10 ** rng.uniform(-300, 0, 500)])
+    for name in ("sin", "cos", "tanh", "exp", "log", "atan", "erf", "softplus"):
+        x = np.clip(points, -700, 700) if name == "exp" else np.abs(points) if name == "log" else points
         ours, truth = numpy_elementary(name, x), ball_elementary(name, x)
         assert (ours[0] <= truth[0] + 1e-300).all() and (truth[1] - 1e-300 <= ours[1]).all()
+        assert (ours[1] - ours[0] <= 1e-14 * np.maximum(np.abs(truth[0]), name in ("sin", "cos")) + 3e-300).all()
+
+
+@pytest.mark.parametrize(("name", "place"), [("tanh", np.arctanh(1 / np.sqrt(3))), ("atan", 1 / np.sqrt(3)),
+                                             ("erf", 1 / np.sqrt(2))])  # fmt: skip
+def test_extremes_of_second_derivatives_are_found_within_one_unit_in_the_last_place(name: str, place: float) -> None:
+    """Boxes that touch the extreme, end beside it, or hold it deep inside; the range is hardly wider."""
+    row, second = FUNCTIONS[name], EXACT[name][2]
+    for centre in (place, -place):
+        for below in (0.0, 1e-16, 2e-16, 1e-12, 1e-9, 1e-7, 0.3):
+            for above in (0.0, 1e-16, 2e-16, 1e-12, 1e-9, 1e-7, 0.3):
+                x = Interval(np.array([centre - below]), np.array([centre + above]))
+                y = row.value(x, numpy_elementary)
+                found = row.second(x, y, numpy_elementary)
+                dense = [second(arb(v)) for v in np.linspace(x.lo[0], x.hi[0], 7)]
+                if x.lo[0] <= centre <= x.hi[0]:
+                    dense.append(second(arb(centre)))
+                assert not any(v < arb(found.lo[0]) or v > arb(found.hi[0]) for v in dense)
+                sharp = [float(v.mid()) for v in dense]
+                assert found.lo[0] > min(sharp) - 0.05 * below - 0.05 * above - 1e-7
+                assert found.hi[0] < max(sharp) + 0.05 * below + 0.05 * above + 1e-7
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_unbounded_and_undefined_arguments_never_give_wrong_bounds(name: str) -> None:
+    inf, nan, row = np.inf, np.nan, FUNCTIONS[name]
+    x = Interval(np.array([-inf, 0.0, 1.0, -inf, nan, 1.0, nan]), np.array([inf, inf, inf, -1.0, nan, nan, 1.0]))
+    y = row.value(x, numpy_elementary)
+    assert (np.isnan(y.lo[4:]) | np.isnan(y.hi[4:])).all()
+    jets = y, row.first(x, y, numpy_elementary), row.second(x, y, numpy_elementary)
+    for k, points in enumerate(([-1e3, -1.0, 0.5, 30.0], [0.5, 1e3], [1.5, 1e300], [-1e300, -2.0])):
+        for point in points if name in EXACT else ():
+            for interval, exact in zip(jets, EXACT[name], strict=True):
+                lo, hi, value = (
+                    np.broadcast_to(interval.lo, 7)[k],
+                    np.broadcast_to(interval.hi, 7)[k],
+                    exact(arb(point)),
+                )
+                assert not value < arb(lo) and not value > arb(hi)
+
+
+@given(intervals())
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_roots_contain_every_exact_result(a: tuple) -> None:
+    root = a[0].sqrt()
+    assert np.isnan(root.lo[0]) == np.isnan(root.hi[0]) == (a[1][0] < 0)
+    for x in map(Fraction, a[1] if a[1][0] >= 0 else ()):
+        assert root.lo[0] >= 0 and Fraction(root.lo[0]) ** 2 <= x <= Fraction(root.hi[0]) ** 2

@@ -84,6 +84,8 @@ PRODUCTS: dict[str, Callable[[c.Builder, c.Node, c.Node], c.Node]] = {
     "mul of affine functions": lambda g, a, b: g.state[0] * g.state[2] + g.state[1] * g.state[0],
     "power": lambda g, a, b: g.power(a - b, 3),
     "square": lambda g, a, b: g.op("square", a + b * b),
+    "norm": lambda g, a, b: g.norm(g.concatenate(a * b, b, g.state), 1) * a,
+    "select": lambda g, a, b: g.op("select", g.op("exp", a), a, b) * g.op("select", -g.op("exp", a), a, b),
     "maximum": lambda g, a, b: g.op("maximum", a, b) * b,
     "minimum": lambda g, a, b: g.op("minimum", a, b) * a,
 }
@@ -135,3 +137,87 @@ def test_batches_agree_with_single_boxes() -> None:
         single = jet_of(graph, lo[k], hi[k], 2)
         assert np.allclose(batch.lo[:, k], single.lo, rtol=1e-9, equal_nan=True)
         assert np.allclose(batch.hi[:, k], single.hi, rtol=1e-9, equal_nan=True)
+
+
+def test_a_touched_kink_leaves_no_second_derivative_bounded() -> None:
+    """Not one of the three in two variables, whichever of them the arguments have."""
+    g = c.Builder(2)
+    x = g.input()
+    for output in (g.op("maximum", x[0], x[1]), g.op("relu", x[0] + x[1]), g.norm(x), g.op("maximum", x[0], -x[0])):
+        jet = jet_of(g.output(output), np.array([-1.0, 0.0]), np.array([0.0, 0.0]), 2)
+        assert not (np.isfinite(jet.lo[3:]) | np.isfinite(jet.hi[3:])).any()
+
+
+SWITCHES: dict[str, Callable[[c.Builder, c.Node], c.Node]] = {
+    "between constants": lambda g, x: g.op("select", x[0], g.constant([2.0]), g.constant([-1.0])),
+    "between functions": lambda g, x: g.op("select", x[0], x[1] + g.constant([2.0]), g.constant([-1.0])),
+    "that never decides": lambda g, x: g.op("select", g.constant([-0.0]), g.constant([2.0]), g.constant([-1.0])),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_touched_switch_has_both_values_and_no_bounded_derivative(name: str) -> None:
+    g = c.Builder(2)
+    graph = g.output(SWITCHES[name](g, g.input()))
+    for lo, hi in (([-1.0, 0.0], [0.0, 0.0]), ([0.0, 0.0], [1.0, 0.0]), ([-0.0, 0.0], [0.0, 0.0])):
+        jet = jet_of(graph, np.array(lo), np.array(hi), 2)
+        assert jet.lo[0] <= -1 and jet.hi[0] >= 2
+        assert not (np.isfinite(jet.lo[1:]) | np.isfinite(jet.hi[1:])).any()
+
+
+def test_an_untouched_switch_is_one_branch_alone_whatever_the_other_is() -> None:
+    g = c.Builder(1)
+    x = g.input()
+    graph = g.output(g.op("select", x, g.op("log", x), g.op("sqrt", -x)))
+    for lo, hi, value, slope in ((1.0, 1.0, 0.0, 1.0), (-4.0, -4.0, 2.0, -0.25)):
+        jet = jet_of(graph, np.array([lo]), np.array([hi]), 1)
+        assert np.allclose(jet.lo, [value, slope]) and np.allclose(jet.hi, [value, slope])
+    assert np.isnan(jet_of(graph, np.array([-1.0]), np.array([1.0]), 1).lo).all()
+
+
+def test_a_switch_between_one_node_and_itself_is_no_switch() -> None:
+    g = c.Builder(1)
+    x = g.input()
+    y = g.op("sin", x)
+    jet = jet_of(g.output(g.op("select", x, y, y)), np.array([-0.1]), np.array([0.1]), 2)
+    assert np.array_equal(jet.hi, jet_of(g.output(y), np.array([-0.1]), np.array([0.1]), 2).hi)
+    undefined = jet_of(g.output(g.op("select", g.op("log", x), y, y)), np.array([-0.1]), np.array([0.1]), 1)
+    assert np.isnan(undefined.lo).all() and np.isnan(undefined.hi).all()
+
+
+@pytest.mark.parametrize("operation", ["sqrt", "log"])
+@pytest.mark.parametrize("lower", [0.0, -0.0, -5e-324, -1.0])
+def test_roots_and_logarithms_that_touch_zero_have_no_bounded_derivative(operation: str, lower: float) -> None:
+    g = c.Builder(1)
+    graph = g.output(g.op(operation, g.input()))
+    jet = jet_of(graph, np.array([lower]), np.array([1.0]), 2)
+    assert not (np.isfinite(jet.lo[1:]) | np.isfinite(jet.hi[1:])).any()
+    assert np.isnan(jet.lo[0]) == (operation == "log" or lower < 0)
+    assert np.isfinite(jet_of(graph, np.array([5e-324]), np.array([1.0]), 1).lo[0])
+
+
+@pytest.mark.parametrize("bad", ["log", "sqrt", "div"])
+def test_what_is_undefined_everywhere_has_no_derivatives_either(bad: str) -> None:
+    """x + log(-1) has the derivative of x by the rules, but it is no function at all."""
+    g = c.Builder(1)
+    x, negative = g.input(), g.constant([-1.0])
+    undefined = negative / g.constant([0.0]) if bad == "div" else g.op(bad, negative)
+    for term in (
+        undefined,
+        g.op("relu", undefined),
+        g.op("atan", undefined),
+        g.norm(undefined),
+        g.constant([0.0]) * undefined,
+    ):
+        jet = jet_of(g.output(x + term), np.array([0.0]), np.array([1.0]), 2)
+        assert np.isnan(jet.lo).all() and np.isnan(jet.hi).all()
+
+
+def test_a_norm_that_touches_zero_has_its_unit_ball_of_gradients() -> None:
+    g = c.Builder(2)
+    graph = g.output(g.norm(g.input()))
+    at_zero, beside = (jet_of(graph, np.array([lo, 0.0]), np.array([1.0, 0.0]), 1) for lo in (0.0, 0.5))
+    assert (
+        at_zero.lo[0] == 0 and (np.abs(at_zero.lo[1:] + 1) < 1e-12).all() and (np.abs(at_zero.hi[1:] - 1) < 1e-12).all()
+    )
+    assert beside.lo[0] == pytest.approx(0.5) and beside.lo[1] == pytest.approx(0.5) and abs(beside.hi[2]) < 1e-290

@@ -196,14 +196,49 @@ def _written_through_out(x: Tensor) -> Tensor:
     return earlier.sum(-1)
 
 
+def _batch_norm_in_training(x: Tensor) -> Tensor:
+    return torch.nn.functional.batch_norm(x.reshape(-1, 1), None, None, training=True).sum()
+
+
+def _written_over_a_view(x: Tensor) -> Tensor:
+    doubled = 2 * x
+    earlier = doubled[..., :1]
+    doubled.mul_(3.0)
+    return doubled.sum(-1) + earlier.sum(-1)
+
+
+def _numpy_of_a_filled_tensor(x: Tensor) -> Tensor:
+    buffer = torch.empty(x.shape, dtype=x.dtype)
+    buffer.fill_(1.0)
+    window = buffer.numpy()
+    buffer.mul_(x)
+    return x.sum(-1) * float(window[0])
+
+
 UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "besselj": (lambda x: torch.special.bessel_j0(x).sum(-1), "bessel_j0"),
     "random": (lambda x: (x + torch.rand(3, dtype=x.dtype)).sum(-1), "rand"),
-    "dropout": (lambda x: torch.nn.functional.dropout(x, 0.5, training=True).sum(-1), "aten"),
-    "control flow": (_branching, "aten"),
+    "dropout": (lambda x: torch.nn.functional.dropout(x, 0.5, training=True).sum(-1), "dropout"),
+    "control flow": (_branching, "leaves torch"),
+    "control flow by any": (lambda x: x.sum(-1) if (x > 0).any() else -x.sum(-1), "leaves torch"),
+    "a mask of the state": (lambda x: x[x > 0].sum(), "index"),
+    "integers of where": (lambda x: torch.where(x > 0, 1, 0).sum(-1).to(x), "integer"),
+    "a count": (lambda x: (x > 0).sum(-1).to(x), "integer"),
+    "the place of a maximum": (lambda x: x[..., x.max(-1).indices], "index"),
+    "bits of a comparison": (lambda x: (x > 0).long().to(x).sum(-1), "truncates"),
+    "an uninitialised tensor": (lambda x: (x + torch.empty_like(x)).sum(-1), "never filled"),
+    "batch norm in training": (_batch_norm_in_training, "training"),
+    "softplus with a jump": (lambda x: torch.nn.functional.softplus(x, threshold=2.0).sum(-1), "threshold"),
+    "a rounded quotient": (lambda x: torch.div(x, 2, rounding_mode="floor").sum(-1), "floor"),
+    "a quotient's floor": (lambda x: (x // 2).sum(-1), "floor_divide"),
+    "a sorted state": (lambda x: x.sort(-1).values.sum(-1), "sort"),
+    "a large inverse": (lambda x: torch.linalg.inv(torch.diag_embed(torch.cat([x, x, x], -1))).sum(), "6"),
+    "written over a view": (_written_over_a_view, "in place"),
+    "the state written": (lambda x: x.mul_(2.0).sum(-1), "in place"),
+    "numpy of a filled tensor": (_numpy_of_a_filled_tensor, "leaves torch"),
+    "complex": (lambda x: torch.fft.fft(x).real.sum(-1), "fft"),
     "in place": (_in_place, "in place"),
     "written through out": (_written_through_out, "out="),
-    "fractional power": (lambda x: (x.square() + 1).pow(0.5).sum(-1), "0.5"),
     "truncation": (lambda x: x.long().double().sum(-1), "int64"),
     "reinterpreted bits": (lambda x: x.view(torch.int64).clamp(0, 1).double().sum(-1), "view"),
     "an index from the state": (lambda x: x[..., x.argmax()], "aten"),

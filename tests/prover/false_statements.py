@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ctrlnet import Box, exact
+from ctrlnet import (
+    BarrierInvariance,
+    Box,
+    DiscreteDecrease,
+    DiscreteMap,
+    Disturbed,
+    ExponentialStability,
+    HighOrderInvariance,
+    NagumoInvariance,
+    StayWithin,
+    UltimateBound,
+    exact,
+)
 from tests.prover.plants import FACTOR, pendulum, quadratic
 
 Function = Callable[[Tensor], Tensor]
@@ -134,6 +147,134 @@ STABILITY: dict[str, Stability] = {
     "a field in a parameter made of the state": Stability(squares, _in_a_parameter, UNIT, level=0.99985, refused=True),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A condition of any kind about a system inside a box: false."""
+
+    condition: Any
+    system: Any
+    box: Box = UNIT
+    level: float | None = None
+
+
+LINE = Box([-1.0], [1.0])
+
+
+def _wedge(x: Tensor) -> Tensor:
+    """h = x₁ - |x₂|: {h >= 0} is a wedge with its tip at the origin."""
+    return x[..., 0] - x[..., 1].abs()
+
+
+def _norm_one(x: Tensor) -> Tensor:
+    return x.abs().sum(-1)
+
+
+def _rotated(x: Tensor, angle: float) -> Tensor:
+    """x⁺ = 0.99 x turned by an angle: |x|₁ can grow though |x|₂ falls."""
+    c, s = np.cos(angle), np.sin(angle)
+    return 0.99 * torch.stack([c * x[..., 0] - s * x[..., 1], s * x[..., 0] + c * x[..., 1]], -1)
+
+
+def _spike(x: Tensor) -> Tensor:
+    """1 at x₁ = 0.3, 0 for |x₁ - 0.3| >= 5e-7."""
+    return torch.relu(1 - 2e6 * torch.abs(x[..., :1] - 0.3))
+
+
+def _turn(x: Tensor) -> Tensor:
+    return torch.stack([x[..., 1], -x[..., 0]], -1)
+
+
+KINDS: dict[str, Claimed] = {
+    "discrete: kappa at equality": Claimed(DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x)),
+    "discrete: kappa too large by 1e-9": Claimed(
+        DiscreteDecrease(squares, exact("0.190000001")), DiscreteMap(lambda x: x * exact("0.9")), level=0.5
+    ),
+    "discrete: a spike of width 1e-6": Claimed(
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.9 * _spike(x)), level=0.9
+    ),
+    "discrete: the next state leaves the box": Claimed(
+        DiscreteDecrease(lambda x: x[..., 0].square() + 18 * x[..., 1].square(), exact("0.3")),
+        DiscreteMap(lambda x: torch.stack([-3 * x[..., 1], x[..., 0] / 9], -1)),
+        level=2.1,
+    ),
+    "discrete: an equilibrium moved by 1e-300": Claimed(
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 1e-300)
+    ),
+    "discrete: one side of a kink": Claimed(
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.6 * torch.relu(x))
+    ),
+    "discrete: a one-norm under a turn": Claimed(
+        DiscreteDecrease(_norm_one, 0.001), DiscreteMap(partial(_rotated, angle=0.1))
+    ),
+    "discrete: a disturbance too large by 1e-3": Claimed(
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x, d: d * x, Box([0.0], [0.95]))
+    ),
+    "a one-norm under an oscillator": Claimed(ExponentialStability(_norm_one, 0.001), _turn),
+    "a one-norm that grows on one ray": Claimed(
+        ExponentialStability(_norm_one, 0.1),
+        lambda x: torch.stack([-x[..., 0], -x[..., 1] + 2 * torch.relu(x[..., 1])], -1),
+    ),
+    "a parameter interval too wide": Claimed(
+        ExponentialStability(squares, exact("0.1")), Disturbed(lambda x, d: -d * x, Box([0.04], [1.0])), level=0.5
+    ),
+    "a disturbance at the equilibrium": Claimed(
+        ExponentialStability(squares, 0.1), Disturbed(lambda x, d: -x + 1e-12 * d, Box([-1.0, -1.0], [1.0, 1.0]))
+    ),
+    "an ultimate bound below what the disturbance allows": Claimed(
+        UltimateBound(squares, 0.0199, 0.5), Disturbed(lambda x, d: -x + d, Box([-0.1, -0.1], [0.1, 0.1]))
+    ),
+    "an ultimate bound across a limit cycle": Claimed(
+        UltimateBound(squares, 0.1, 0.5), lambda x: x * (0.25 - squares(x))[..., None]
+    ),
+    "an ultimate bound whose outer set leaves the box": Claimed(UltimateBound(squares, 0.1, 1.0), lambda x: -x),
+    "a discrete ultimate bound left again": Claimed(
+        UltimateBound(lambda x: x[..., 0].square(), 0.039, 0.5),
+        DiscreteMap(lambda x, d: x / 2 + d, Box([-0.1], [0.1])),
+        LINE,
+    ),
+    "a barrier with a kink where one side fails": Claimed(
+        BarrierInvariance(_wedge, 1.0), lambda x: torch.stack([0 * x[..., 0] + 0.5, 0 * x[..., 0] + 1.0], -1)
+    ),
+    "Nagumo with a kink where one side fails": Claimed(
+        NagumoInvariance(_wedge), lambda x: torch.stack([0 * x[..., 0] + 0.5, 0 * x[..., 0] + 1.0], -1)
+    ),
+    "Nagumo along the boundary": Claimed(NagumoInvariance(lambda x: 0.25 - squares(x)), _turn),
+    "Nagumo where grad h vanishes": Claimed(NagumoInvariance(lambda x: (x[..., 0] - 0.5) ** 3), lambda x: 0 * x + 1.0),
+    "a barrier that the disturbance crosses": Claimed(
+        BarrierInvariance(lambda x: 0.25 - squares(x), 1.0),
+        Disturbed(lambda x, d: -x + d, Box([-0.51, 0.0], [0.51, 0.001])),
+    ),
+    "a barrier crossed in a spike": Claimed(
+        BarrierInvariance(lambda x: 0.5 - x[..., 1], 1.0),
+        lambda x: torch.cat([-x[..., :1], -x[..., 1:] + 3 * _spike(x)], -1),
+    ),
+    "a barrier whose set leaves the box": Claimed(
+        BarrierInvariance(lambda x: 0.5 - x[..., 0], 1.0), lambda x: torch.stack([-x[..., 0], x[..., 1]], -1)
+    ),
+    "a barrier under a switch that pushes out on one side": Claimed(
+        BarrierInvariance(lambda x: 0.5 - x[..., 0], 1.0),
+        lambda x: torch.stack([torch.where(x[..., 1] > 0.25, 2.0 + 0 * x[..., 0], -x[..., 0]), -x[..., 1]], -1),
+    ),
+    "a chain with rates too small": Claimed(
+        HighOrderInvariance(lambda x: 0.25 - x[..., 0].square(), (0.5, 0.5)),
+        lambda x: torch.stack([x[..., 1], -6 * x[..., 0] - 5 * x[..., 1]], -1),
+        Box([-1.0, -0.8], [1.0, 0.8]),
+    ),
+    "a chain for a half space whose box is left": Claimed(
+        HighOrderInvariance(lambda x: 0.5 - x[..., 0], (2.0, 3.0)),
+        lambda x: torch.stack([x[..., 1], -6 * x[..., 0] - 5 * x[..., 1]], -1),
+    ),
+    "a box left through a corner": Claimed(StayWithin(UNIT), _turn),
+    "a box left through a sliver of a face": Claimed(
+        StayWithin(UNIT), lambda x: torch.cat([-x[..., :1], -x[..., 1:] + 3 * _spike(x)], -1)
+    ),
+    "a conjunction with one false part": Claimed(
+        (ExponentialStability(squares, 1.9), StayWithin(UNIT), BarrierInvariance(lambda x: x[..., 0] - 0.5, 0.1)),
+        lambda x: -x,
     ),
 }
 

@@ -210,8 +210,10 @@ def test_an_undecided_verdict_says_which_limit_was_reached() -> None:
 
 
 def test_a_kink_of_V_at_the_equilibrium_is_named() -> None:
-    verdict = certify(ExponentialStability(lambda x: x.abs().sum(-1), 0.1), lambda x: -x, UNIT)
-    assert verdict.status != "certified" and "kink" in verdict.reason
+    turning = certify(
+        ExponentialStability(lambda x: x.abs().sum(-1), 0.1), lambda x: torch.stack([x[..., 1], -x[..., 0]], -1), UNIT
+    )
+    assert turning.status != "certified" and "kink" in turning.reason
 
 
 MISUSE = {

@@ -7,7 +7,7 @@ import torch
 
 from ctrlnet import Box, Budget, ExponentialStability, certify, prove
 from ctrlnet.errors import NonFinite, TraceError
-from tests.prover.false_statements import POSITIVITY, STABILITY
+from tests.prover.false_statements import KINDS, POSITIVITY, STABILITY
 from tests.prover.plants import pendulum, quadratic
 
 BUDGET = Budget(seconds=3.0, boxes=100_000)
@@ -23,6 +23,14 @@ def test_no_false_stability_is_certified(name: str) -> None:
     except (TraceError, NonFinite):
         assert row.refused
         return
+    assert verdict.status != "certified", verdict.statement
+    assert verdict.reason
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_false_statement_of_another_kind_is_certified(name: str) -> None:
+    row = KINDS[name]
+    verdict = certify(row.condition, row.system, row.box, level=row.level, budget=BUDGET)
     assert verdict.status != "certified", verdict.statement
     assert verdict.reason
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
-import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -17,9 +15,11 @@ import torch
 
 from ctrlnet import Box, ExponentialStability, Verdict, certify, exact
 from ctrlnet.checker import check_bytes
+from tests.prover.attack import Document, violation
+from tests.prover.known import FALSE, PARTS, SUBJECTS, TRUE, certificate, changed
+from tests.prover.mutations import BROKEN, KEPT, Change, end, nudged, opened, parts, rehashed
 from tests.prover.plants import neural_loop, policy_network, quadratic
 
-Document = dict[str, Any]
 BOX = Box([-3.0, -12.0], [3.0, 12.0])
 
 
@@ -30,13 +30,8 @@ def verdict() -> Verdict:
     return found
 
 
-def rehashed(document: Document) -> bytes:
-    body = json.dumps(document, separators=(",", ":")).encode()
-    return f"ctrlnet-certificate 1 {hashlib.sha256(body).hexdigest()}\n".encode() + body
-
-
 def document(verdict: Verdict) -> Document:
-    return json.loads(verdict.certificate.split(b"\n", 1)[1])
+    return opened(verdict.certificate)
 
 
 def test_the_unchanged_document_is_confirmed(verdict: Verdict) -> None:
@@ -107,7 +102,7 @@ def smaller_box(changed: Document, verdict: Verdict, draw: random.Random) -> Non
 def dropped_subtree(changed: Document, verdict: Verdict, draw: random.Random) -> None:
     tree = changed["proof"]["interior"]
     start = draw.choice([i for i, letter in enumerate(tree) if letter.isupper()])
-    changed["proof"]["interior"] = tree[:start] + tree[_end(tree, start) :]
+    changed["proof"]["interior"] = tree[:start] + tree[end(tree, start) :]
 
 
 def merged_subtree(changed: Document, verdict: Verdict, draw: random.Random) -> None:
@@ -130,14 +125,6 @@ def face_leaf(changed: Document, verdict: Verdict, draw: random.Random) -> None:
     faces = changed["proof"]["faces"]
     axis, side = draw.randrange(2), draw.randrange(2)
     faces[axis][side] = faces[axis][side].replace("x", "p", 1)
-
-
-def _end(tree: str, start: int) -> int:
-    pending, i = 1, start
-    while pending:
-        pending += 1 if tree[i].isupper() else -1
-        i += 1
-    return i
 
 
 def _leaf_positions(tree: str, box: Box) -> dict[tuple[float, ...], int]:
@@ -198,3 +185,72 @@ def test_a_changed_weight_is_confirmed_only_if_it_is_still_true(verdict: Verdict
         weight[kind] = base64.b64encode((-values).tobytes()).decode()
         assert not check_bytes(rehashed(changed)).ok
     assert torch.isfinite(torch.tensor(verdict.level))
+
+
+# ---- every kind ------------------------------------------------------------------------------------------------------
+
+
+# ---- every kind ------------------------------------------------------------------------------------------------------
+
+
+def named(rows: Iterable[Change]) -> dict[str, Change]:
+    return {row.__name__: row for row in rows}
+
+
+@pytest.mark.parametrize("subject", FALSE)
+def test_what_became_false_is_not_confirmed(subject: str) -> None:
+    for name, seed, document in changed(subject, {**FALSE[subject], **named(BROKEN)}, 3):
+        assert not check_bytes(rehashed(document)).ok, (name, seed)
+
+
+def test_a_conjunction_with_one_part_false_is_not_confirmed() -> None:
+    for name, (place, change) in PARTS.items():
+        for _, seed, document in changed("conjunction", {name: change}, 3, place):
+            assert not check_bytes(rehashed(document)).ok, (name, seed)
+
+
+@pytest.mark.parametrize("subject", TRUE)
+def test_what_stayed_true_is_confirmed(subject: str) -> None:
+    for name, seed, document in changed(subject, {**TRUE[subject], **named(KEPT)}, 3):
+        report = check_bytes(rehashed(document))
+        assert report.ok, (name, seed, report.reason)
+
+
+def survivors(subject: str, count: int) -> tuple[int, int]:
+    """How many nudged certificates there are and how many are confirmed, each of them after an attack in vain."""
+    nudges, confirmed = 0, 0
+    for place in range(len(parts(opened(certificate(subject))))):
+        for _, seed, document in changed(subject, {"nudged": nudged}, count, place):
+            nudges += 1
+            if not check_bytes(rehashed(document)).ok:
+                continue
+            confirmed += 1
+            for part in parts(document):
+                state = violation(part, seed)
+                assert state is None, (subject, seed, state, part["statement"])
+    return nudges, confirmed
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_nudged_certificate_is_confirmed_only_if_no_state_refutes_it(subject: str) -> None:
+    nudges, confirmed = survivors(subject, 20)
+    assert 0 < confirmed < nudges
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_many_nudged_certificates(subject: str) -> None:
+    survivors(subject, 300)
+
+
+@pytest.mark.parametrize("subject", FALSE)
+def test_the_attack_finds_what_is_false(subject: str) -> None:
+    """It sees violations where there are some: -V, -h or -F, in the same file."""
+    found = [
+        violation(part, 0) is not None
+        for name, change in FALSE[subject].items()
+        if name in ("-F", "-h", "-margin", "2 F")
+        for _, _, document in changed(subject, {name: change}, 1)
+        for part in parts(document)
+    ]
+    assert found and all(found)

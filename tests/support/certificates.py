@@ -96,6 +96,9 @@ class Builder:
     def sum(self, a: Node, count: int = 1) -> Node:
         return self.add("sum", [a], count, count)
 
+    def norm(self, a: Node, count: int = 1) -> Node:
+        return self.add("norm", [a], count, count)
+
     def concatenate(self, *parts: Node) -> Node:
         return self.add("concatenate", parts, None, sum(p.size for p in parts))
 
@@ -114,7 +117,9 @@ def decoded(value: dict[str, Any]) -> Vector:
 POINTWISE: dict[str, Callable[..., Vector]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "maximum": np.maximum,
     "minimum": np.minimum, "neg": np.negative, "square": np.square, "sin": np.sin, "cos": np.cos, "tanh": np.tanh,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "relu": lambda x: np.maximum(x, 0), "abs": np.abs,
+    "exp": np.exp, "relu": lambda x: np.maximum(x, 0), "abs": np.abs, "sqrt": np.sqrt, "log": np.log,
+    "atan": np.arctan, "softplus": lambda x: np.logaddexp(0, x), "erf": np.vectorize(math.erf, otypes=[float]),
+    "select": lambda c, a, b: np.where(c > 0, a, b),
 }  # fmt: skip
 
 
@@ -135,6 +140,8 @@ def evaluate(graph: dict[str, Any], x: Vector) -> Vector:
             values.append(a[0] @ decoded(attribute["weight"]).reshape(attribute["rows"], -1).T)
         elif operation == "sum":
             values.append(a[0].reshape(len(x), attribute, -1).sum(-1))
+        elif operation == "norm":
+            values.append(np.sqrt(np.square(a[0]).reshape(len(x), attribute, -1).sum(-1)))
         elif operation == "power":
             values.append(a[0] ** attribute)
         else:
@@ -337,21 +344,23 @@ def lyapunov(A: Vector) -> Vector:
     return np.linalg.solve(lhs, -np.eye(n).ravel()).reshape(n, n)
 
 
-UNARY = ["neg", "square", "sin", "cos", "tanh", "sigmoid", "exp", "relu", "abs"]
+UNARY = ["neg", "square", "sin", "cos", "tanh", "atan", "softplus", "erf", "exp", "log", "sqrt", "relu", "abs"]
 BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
 SMOOTH = [name for name in UNARY + BINARY if name not in ("relu", "abs", "maximum", "minimum")]
 
 
 def random_graph(n: int, seed: int, names: list[str]) -> dict[str, Any]:
-    """A scalar function of every primitive in `names`, in random order, all moderate in size."""
+    """A scalar function of every primitive in `names`, in random order, all moderate in size; norms stay above 1/2."""
     rng = np.random.default_rng(seed)
     g = Builder(n)
     pool = [g.input()]
     pool.append(g.linear(rng.normal(size=(n, n)), pool[0]) + g.constant(rng.normal(size=n)))
     pool.append(g.constant(rng.normal(size=n)))
+    half = g.constant(np.full(n, 0.5))
     for name in rng.permutation(names):
         a, b = (pool[i] for i in rng.integers(len(pool), size=2))
         a, b = g.op("tanh", a) if name in ("exp", "div") else a, b
+        a = g.op("square", a) + half if name in ("log", "sqrt") else a
         if name == "div":
             pool.append(a / (g.op("square", b) + g.constant(np.ones(n))))
         else:
@@ -359,5 +368,7 @@ def random_graph(n: int, seed: int, names: list[str]) -> dict[str, Any]:
         if rng.integers(3) == 0:
             pool.append(g.linear(rng.normal(size=(n, n)) * rng.integers(0, 2, size=(n, n)), pool[-1]))
     pool.append(g.power(g.op("sin", pool[-1]), 3))
+    paired = g.concatenate(pool[-1], pool[-2], half)[[k * n + j for j in range(n) for k in range(3)]]
+    pool.append(g.norm(paired, n))
     joined = g.concatenate(*pool[-5:], pool[0])[rng.permutation(6 * n).tolist()]
     return g.output(g.sum(g.linear(rng.normal(size=(2, 6)), g.sum(joined, 6)), 1))

@@ -1,4 +1,4 @@
-"""Plants, closed loops, and the check that rows are not mixed."""
+"""Plants, closed loops, maps, disturbed fields, and the check that rows are not mixed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ import torch
 from damped_pendulum import ANGLE, TORQUE, drift, gain, pendulum
 from torch import Tensor, nn
 
-from ctrlnet import Box, ClosedLoop, NonFinite, Quantity, ShapeError, System, UsageError
-from ctrlnet.systems import check_rows
+from ctrlnet import (
+    Box,
+    ClosedLoop,
+    DiscreteMap,
+    Disturbed,
+    NonFinite,
+    Quantity,
+    ShapeError,
+    System,
+    UsageError,
+    solve,
+)
+from ctrlnet.systems import check_field, check_rows, draw
 
 
 def states(*shape: int) -> Tensor:
@@ -87,3 +98,91 @@ def test_wrong_limits_and_states() -> None:
         pendulum()(states(2), states(3))
     with pytest.raises(ShapeError, match="must be 2"):
         pendulum()(states(3), states(1))
+
+
+def test_a_map() -> None:
+    x, d = states(4, 3, 2), states(4, 3, 1)
+    halving = DiscreteMap(lambda x: x / 2)
+    assert torch.equal(halving(x), x / 2) and halving.disturbance is None
+    assert torch.equal(halving.function(x), x / 2)  # type: ignore[call-arg]
+    box = Box([-1], [1])
+    disturbed = DiscreteMap(lambda x, d: x / 2 + d, box)
+    assert torch.equal(disturbed(x, d), x / 2 + d) and disturbed.disturbance is box
+    assert torch.equal(DiscreteMap(nn.Linear(2, 2, bias=False, dtype=torch.float64))(0 * x), 0 * x)
+
+
+def test_wrong_maps() -> None:
+    x, box = states(3, 2), Box([-1], [1])
+    with pytest.raises(UsageError, match="has no disturbance"):
+        DiscreteMap(torch.neg)(x, x)
+    with pytest.raises(UsageError, match=r"is disturbed.*Box\(\[-1.0\], \[1.0\]\)"):
+        DiscreteMap(lambda x, d: x + d, box)(x)
+    with pytest.raises(ShapeError, match="d has shape"):
+        DiscreteMap(lambda x, d: x + d, box)(x, x)
+    with pytest.raises(UsageError, match=r"missing a required argument.*x alone; with a disturbance give its box"):
+        DiscreteMap(lambda x, d: x + d)
+    with pytest.raises(UsageError, match=r"too many positional.*of x and d"):
+        DiscreteMap(lambda x: x, box)
+    with pytest.raises(UsageError, match="The map is 3"):
+        DiscreteMap(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"disturbance of the DiscreteMap is 0.1"):
+        DiscreteMap(torch.neg, 0.1)  # type: ignore[arg-type]
+    plant = pendulum()
+    for velocity in (plant, ClosedLoop(plant, lambda x: x[..., :1]), Disturbed(lambda x, d: x, box)):
+        with pytest.raises(UsageError, match=f"is a {type(velocity).__name__}, which gives velocities"):
+            DiscreteMap(velocity)  # type: ignore[arg-type]
+
+
+def test_a_disturbed_field() -> None:
+    plant, box = pendulum(), Box([-0.1], [0.1])
+    field = Disturbed(lambda x, d: plant(x, d), box)
+    x, d = states(5, 2), states(5, 1)
+    assert torch.equal(field(x, d), plant(x, d)) and torch.equal(field.function(x, d), plant(x, d))
+    assert field.disturbance is box
+    with pytest.raises(ShapeError, match="d has shape"):
+        field(x, x)
+
+
+def test_wrong_disturbed_fields() -> None:
+    box = Box([-0.1], [0.1])
+    with pytest.raises(UsageError, match=r"disturbance of the Disturbed field is 0.1"):
+        Disturbed(lambda x, d: x, 0.1)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="second argument is a control"):
+        Disturbed(pendulum(), box)
+    with pytest.raises(UsageError, match="called with x and d: too many"):
+        Disturbed(lambda x: x, box)  # type: ignore[arg-type, misc]
+    with pytest.raises(UsageError, match="The field is None"):
+        Disturbed(None, box)  # type: ignore[arg-type]
+
+
+def test_what_is_no_field_is_said() -> None:
+    box = Box([-0.1], [0.1])
+    for system, words in (
+        (pendulum(), "ClosedLoop"),
+        (Disturbed(lambda x, d: x, box), r"lambda x: field\(x, d\)"),
+        (DiscreteMap(torch.neg), "has no velocity"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            check_field(system)
+        with pytest.raises(UsageError, match=words):
+            solve(system, states(2), [0, 1])  # type: ignore[arg-type]
+    check_field(torch.neg)
+
+
+def test_disturbances_drawn() -> None:
+    """In the box; a corner half of the time, every corner equally often; repeated by the seed; of the state's dtype."""
+    box = Box([-1, 0.1], [3, 0.7])
+    torch.manual_seed(7)
+    drawn = draw(box, states(4000, 2))
+    torch.manual_seed(7)
+    assert torch.equal(draw(box, states(4000, 2)), drawn) and bool(box.contains(drawn).all())
+    corner = ((drawn == box.lower) | (drawn == box.upper)).all(-1)
+    assert 0.45 < float(corner.double().mean()) < 0.55
+    for vertex in box.grid(2):
+        assert 0.2 < float((drawn[corner] == vertex).all(-1).double().mean()) < 0.3
+    uniform = (drawn[~corner] - box.center) / box.half_widths
+    assert torch.allclose(uniform.mean(0), torch.zeros(2, dtype=torch.float64), atol=0.06)
+    assert torch.allclose(uniform.square().mean(0), torch.full((2,), 1 / 3, dtype=torch.float64), atol=0.04)
+    assert draw(box, states(5, 3, 7).float()).shape == (5, 3, 2)
+    assert draw(box, states(5, 3, 7).float()).dtype == torch.float32
+    assert draw(box, states(7)).shape == (2,)

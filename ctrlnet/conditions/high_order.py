@@ -1,0 +1,76 @@
+"""Forward invariance by a barrier function whose first derivative the control does not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from ctrlnet.conditions.barrier import barrier_margin
+from ctrlnet.conditions.clauses import Clause
+from ctrlnet.conditions.motion import field_of
+from ctrlnet.conditions.parameters import check_number
+from ctrlnet.errors import UsageError
+from ctrlnet.sets import Number
+from ctrlnet.systems import AnySystem, Disturbed
+from ctrlnet.types import Field, Margin
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class HighOrderInvariance:
+    """{h >= 0, ψ₁ >= 0, ..., ψ_{r-1} >= 0} is forward invariant, with the chain of derivatives along x' = F(x)
+
+        ψ₀ = h,   ψᵢ = ψ̇ᵢ₋₁ + aᵢ ψᵢ₋₁,   i = 1, ..., r.
+
+    Its clause:
+        barrier  ψ_r(x) > 0   where ψ₀(x) >= 0, ..., ψ_{r-1}(x) >= 0
+
+    For a position h that only the acceleration reaches, r = 2. With r = 1 it is `BarrierInvariance`. h needs r
+    derivatives; training takes any r, `certify` r = 1 and 2.
+
+    Args:
+        h: maps (..., n) to (...), not negative where it is safe.
+        rates: a₁, ..., a_r [1/s], not negative.
+
+    Raises:
+        UsageError: there is no rate, or one is negative or not finite.
+
+    Source: Xiao and Belta, High-order control barrier functions, IEEE TAC 67 (2022), 3655, with linear class K
+    functions.
+    """
+
+    h: Margin
+    rates: Sequence[Number]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rates, (tuple, list)) or not self.rates:
+            raise UsageError(f"rates is {self.rates!r}; give a tuple of at least one number [1/s], as in (2, 3).")
+        for index, rate in enumerate(self.rates):
+            check_number(f"rates[{index}]", rate, "finite and not negative [1/s]", lambda rate: rate >= 0)
+
+    def clauses(self, system: AnySystem) -> list[Clause]:
+        """The last of the chain, where all before it are not negative."""
+        if isinstance(system, Disturbed):
+            raise UsageError(
+                "HighOrderInvariance differentiates along the field, and a disturbance d(t) need have no derivative. "
+                "Give a field without disturbance, or take BarrierInvariance or NagumoInvariance."
+            )
+        functions = chain(self.h, field_of(system, "HighOrderInvariance"), self.rates)
+        return [Clause("barrier", functions[-1], tuple(map(_negative, functions[:-1])))]
+
+
+def chain(h: Margin, field: Field, rates: Sequence[Number]) -> list[Margin]:
+    """ψ₀ = h, ..., ψ_r, each a function (..., n) to (...); each differentiates the one before."""
+    functions = [h]
+    for rate in rates:
+        functions.append(_next(functions[-1], field, float(rate)))
+    return functions
+
+
+def _next(psi: Margin, field: Field, rate: float) -> Margin:
+    return lambda x: barrier_margin(psi, field, x, rate)
+
+
+def _negative(psi: Margin) -> Margin:
+    return lambda x: -psi(x)

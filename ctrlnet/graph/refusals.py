@@ -1,0 +1,45 @@
+"""Refusals: errors that name an operation, what is wrong with it, the user's line, and what to write instead."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctrlnet.errors import UnsupportedOperation
+
+OWN_FILES, TORCH_FILES = str(Path(__file__).parent), str(Path(torch.__file__).parent)
+
+IN_PLACE = "an operation in place or with out=; build the result with torch.stack or torch.cat"
+RANDOM = "a random operation, such as dropout in training mode; call .eval() and draw nothing inside the function"
+INTEGER = "an integer made of the state; write floating-point numbers, as in torch.where(c, 1.0, 0.0)"
+TRUTHS = "arithmetic on truth values; write torch.where(c, 1.0, 0.0)"
+COMPLEX = "complex numbers; write real and imaginary parts"
+ALIAS = "a tensor made of the state's memory behind torch's back"
+UNKNOWN = "a tensor that was never filled, or a place, a count or a code taken from the state"
+LEAVES = (
+    "the state's number leaves torch: control flow, numpy or a Python number; write branch-free torch code of x, "
+    "such as torch.where"
+)
+
+ADVICE = (
+    "Rewrite it with arithmetic, powers, sin, cos, atan2, exp, log and their kin, activations, abs, min, max, clamp, "
+    "torch.where and comparisons, sums, norms, matrix products, small linear solves, stack, cat and indexing."
+)
+
+
+def refusal(func: Any, detail: str = "") -> UnsupportedOperation:
+    """The error for one operation of the user's function."""
+    name = str(func) if isinstance(func, torch._ops.OpOverload) else f"Tensor.{func.__name__}"
+    why = f" ({detail})" if detail else ""
+    return UnsupportedOperation(f"No proof rule for the operation {name}{why}, used at {_users_line()}. {ADVICE}")
+
+
+def _users_line() -> str:
+    """The innermost line outside torch and this room."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith((OWN_FILES, TORCH_FILES)):
+            return f"{frame.filename}:{frame.lineno} ({frame.line})"
+    return "an unknown line"

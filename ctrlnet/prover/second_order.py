@@ -1,0 +1,161 @@
+"""Second-order bounds of a graph: the table of rules, one a primitive, the walk over the nodes, and when they pay.
+
+A primitive without a rule of second order takes that of `slope` for the form truncated to first order: kinks, norms and
+the rarer functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctrlnet.graph import Graph
+from ctrlnet.prover import quadratic
+from ctrlnet.prover.affine import Slope, filled
+from ctrlnet.prover.backward import Factor, Sign, Step, backward_remainder, forward_remainder
+from ctrlnet.prover.bands import BANDS
+from ctrlnet.prover.convex import least
+from ctrlnet.prover.expansions import EXPANSIONS, banded, divide, expanded, power
+from ctrlnet.prover.interval import RULES as INTERVAL_RULES
+from ctrlnet.prover.interval import Interval, enclosed
+from ctrlnet.prover.quadratic import Quadratic, closed, truncated
+from ctrlnet.prover.rounding import below, raised
+from ctrlnet.prover.slope import FORMS, slope_bounds
+
+CHUNK = 1 << 15  # entries of the widest node over a chunk of boxes
+DIMENSIONS = range(3, 7)  # below, first order is quicker; 6 have 28 rows a node, and `raised` covers sums of so many
+KINKED = {"relu", "abs", "maximum", "minimum", "select", "step", "jump"}
+
+Rule = Callable[[Sequence[Quadratic], Any], Step]
+
+
+def _first_order(operation: str) -> Rule:
+    """The rule of `slope`, which counts the errors of the arguments itself."""
+
+    def rule(a: Sequence[Quadratic], attribute: Any) -> Step:
+        terms, remainder = FORMS[operation]([truncated(part) for part in a], attribute)
+        return Step(terms, remainder, (None,) * len(a))
+
+    return rule
+
+
+def _extremum(operation: str) -> Rule:
+    """Where one argument decides, that argument."""
+    otherwise = _first_order(operation)
+
+    def rule(a: Sequence[Quadratic], attribute: Any) -> Step:
+        terms, local, _ = otherwise(a, attribute)
+        (first, second), factors = a, []
+        above = first.range.lower >= second.range.upper
+        below = (first.range.upper <= second.range.lower) & ~above
+        rows = max(terms.shape[1], first.terms.shape[1], second.terms.shape[1])
+        terms = filled(terms, rows)
+        for part, decides in zip(a, (above, below) if operation == "maximum" else (below, above), strict=True):
+            terms = torch.where(decides[:, None], filled(part.terms, rows), terms)
+            local = torch.where(decides, 0.0, local)
+            factors.append(decides.to(terms))
+        return Step(terms, local, tuple(Factor(values) for values in factors))
+
+    return rule
+
+
+def _curved(operation: str) -> Rule:
+    return lambda a, _: expanded(a[0], *EXPANSIONS[operation])
+
+
+RULES: dict[str, Rule] = {
+    "take": lambda a, index: quadratic.take(a[0], index),
+    "concatenate": lambda a, _: quadratic.concatenate(a),
+    "linear": lambda a, weight: quadratic.linear(a[0], torch.as_tensor(weight, device=a[0].terms.device)),
+    "sum": lambda a, groups: quadratic.grouped_sum(a[0], groups),
+    "add": lambda a, _: quadratic.add(a[0], a[1]),
+    "sub": lambda a, _: quadratic.add(a[0], a[1], -1.0),
+    "mul": lambda a, _: quadratic.multiply(a[0], a[1]),
+    "div": lambda a, _: divide(a[0], a[1]),
+    "neg": lambda a, _: Step(-a[0].terms, torch.zeros_like(a[0].remainder), (Sign(-1.0),)),
+    "square": lambda a, _: quadratic.square(a[0]),
+    "power": lambda a, exponent: power(a[0], exponent),
+    "maximum": _extremum("maximum"),
+    "minimum": _extremum("minimum"),
+    "relu": lambda a, _: banded(a[0], BANDS["relu"]),
+    "abs": lambda a, _: banded(a[0], BANDS["abs"]),
+    **{name: _curved(name) for name in EXPANSIONS if name != "reciprocal"},
+}
+
+
+def bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
+    """Slope forms of scalar outputs over the boxes, as `slope_bounds`, with the sharpest range known.
+
+    Of second order where that pays: in three to six dimensions, and where most of the graph's nonlinear entries are
+    smooth. Kinks have no second order, and rows for it would be carried in vain.
+    """
+    if not worthwhile(graph, outputs):
+        return slope_bounds(graph, outputs, lower, upper)
+    return [sharpened(form) for form in quadratic_bounds(graph, outputs, lower, upper)]
+
+
+def worthwhile(graph: Graph, outputs: Sequence[int]) -> bool:
+    """Whether second-order forms are expected to save more boxes than they cost."""
+    if graph.dimension not in DIMENSIONS or any(graph.size(output) != 1 for output in outputs):
+        return False
+    nodes = [graph.nodes[number] for number in graph.reachable(outputs)]
+    smooth = sum(node.size for node in nodes if node.operation in EXPANSIONS or node.operation in ("mul", "square"))
+    return smooth > sum(node.size for node in nodes if node.operation in KINKED)
+
+
+def sharpened(a: Quadratic) -> Slope:
+    """The slope form of a scalar, its lower bound improved by the convex one of the form; NaN stays NaN."""
+    n, form = a.dimension, truncated(a)
+    rows = a.terms[:, :, 0]
+    low = least(rows[:, 0], rows[:, 1 : 1 + n], rows[:, 1 + n :])
+    low = below(low - raised(a.remainder[:, 0]))[:, None]
+    lower = torch.maximum(form.range.lower, torch.where(low.isnan(), -math.inf, low))
+    return form._replace(range=Interval(lower, form.range.upper))
+
+
+def quadratic_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Quadratic]:
+    """Second-order forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64."""
+    chunk = max(256, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
+    parts = [_chunk_bounds(graph, outputs, *c) for c in zip(lower.split(chunk), upper.split(chunk), strict=True)]
+    return parts[0] if len(parts) == 1 else [quadratic.parted(forms) for forms in zip(*parts, strict=True)]
+
+
+def _chunk_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Quadratic]:
+    values: dict[int, Quadratic] = {}
+    steps: dict[int, Step] = {}
+    for number in graph.reachable(outputs):
+        node = graph.nodes[number]
+        if node.operation == "input":
+            values[number] = quadratic.of_state(lower, upper)
+            continue
+        arguments = [values[a] for a in node.arguments]
+        if node.operation == "constant":
+            known = enclosed(node.attribute, lower)
+            steps[number] = _constant(known, node.attribute.floats is not None)
+        else:
+            known = INTERVAL_RULES[node.operation]([a.range for a in arguments], node.attribute)
+            rule = RULES.get(node.operation) or _first_order(node.operation)
+            steps[number] = rule(arguments, node.attribute)
+        remainder = forward_remainder(steps[number], [a.remainder for a in arguments])
+        values[number] = closed(steps[number].terms, remainder, known, graph.dimension)
+    return [_finished(graph, output, values[output], steps, len(lower)) for output in outputs]
+
+
+def _constant(held: Interval, exact: bool) -> Step:
+    width = torch.zeros_like(held.lower) if exact else raised(held.upper - held.lower)
+    return Step(held.lower[:, None], width, ())
+
+
+def _finished(graph: Graph, output: int, a: Quadratic, steps: Mapping[int, Step], batch: int) -> Quadratic:
+    """An output with every row for every box, its remainder and range refined backward."""
+    n = a.dimension
+    remainder = backward_remainder(graph, output, steps, a.remainder) if output in steps else a.remainder
+    a = closed(filled(a.terms, 1 + n + n * (n + 1) // 2), remainder, a.range, n)
+    terms, remainder, first, second, lower, upper = (
+        part.expand(batch, *part.shape[1:]) for part in (a.terms, a.remainder, a.first, a.second, *a.range)
+    )
+    return Quadratic(terms, remainder, Interval(lower, upper), first, second, n)

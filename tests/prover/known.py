@@ -1,0 +1,369 @@
+"""Certificates of every kind whose truth is known, and how far their numbers may be changed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ctrlnet import (
+    BarrierInvariance,
+    Box,
+    DiscreteDecrease,
+    DiscreteMap,
+    Disturbed,
+    ExponentialStability,
+    HighOrderInvariance,
+    NagumoInvariance,
+    StayWithin,
+    UltimateBound,
+    Verdict,
+    certify,
+    exact,
+    prove,
+)
+from tests.prover.attack import Document
+from tests.prover.mutations import (
+    Change,
+    calmer,
+    cut,
+    doubled,
+    drawn,
+    exchanged,
+    excluded_inside,
+    fewer_faces,
+    fewer_rays,
+    larger_neighbourhood,
+    negated,
+    opened,
+    parts,
+    plus,
+    says,
+    smaller,
+    times,
+    whole,
+    without_rays,
+    without_side_condition,
+)
+
+UNIT, LINE = Box([-1.0, -1.0], [1.0, 1.0]), Box([-1.0], [1.0])
+
+# ---- certificates ----------------------------------------------------------------------------------------------------
+
+
+def squares(x: Tensor) -> Tensor:
+    return x.square().sum(-1)
+
+
+def one_norm(x: Tensor) -> Tensor:
+    return x.abs().sum(-1)
+
+
+def disc(x: Tensor) -> Tensor:
+    return 0.25 - squares(x)
+
+
+def cycle(x: Tensor) -> Tensor:
+    """x' = x (|x|² - 1): (|x|²)' = 2 |x|² (|x|² - 1)."""
+    return x * (squares(x) - 1)[..., None]
+
+
+def oscillator(x: Tensor) -> Tensor:
+    return torch.stack([x[..., 1], -6 * x[..., 0] - 5 * x[..., 1]], -1)
+
+
+def coupled(x: Tensor) -> Tensor:
+    return 0.25 * torch.sin(x.flip(-1)) - x
+
+
+def noisy(x: Tensor, d: Tensor) -> Tensor:
+    return d - x
+
+
+def noise(size: float, n: int) -> Box:
+    return Box([-size] * n, [size] * n)
+
+
+WEAK = Disturbed(lambda x, d: x * (0.25 * squares(x) - d[..., 0])[..., None], Box([0.5], [1.0]))
+
+SUBJECTS: dict[str, Callable[[], Verdict]] = {
+    # V' + V/2 < 0 where V < 3/4, at rate r where V < 1 - r/2
+    "stability": lambda: certify(ExponentialStability(squares, exact("0.5")), cycle, UNIT, level=0.7),
+    # at the rate r: V < 4 d - 2 r for the least d
+    "disturbed stability": lambda: certify(ExponentialStability(squares, exact("0.75")), WEAK, UNIT, level=0.45),
+    # V' <= -(3/4) V, attained on the diagonal at x*
+    "stability along rays": lambda: certify(ExponentialStability(one_norm, exact("0.5")), coupled, UNIT),
+    # |x|² falls where |x| > |d|: inner > 0.02; outer < 1
+    "ultimate bound": lambda: certify(UltimateBound(squares, exact("0.03")), Disturbed(noisy, noise(0.1, 2)), UNIT),
+    # (1/2 + V)² < 1 - kappa: V < 0.4
+    "discrete decrease": lambda: certify(
+        DiscreteDecrease(squares, Fraction(19, 100)), DiscreteMap(lambda x: x / 2 + x**3), LINE
+    ),
+    # kappa < 3/16, attained on the diagonal at x*
+    "discrete decrease along rays": lambda: certify(
+        DiscreteDecrease(one_norm, exact("0.1")), DiscreteMap(lambda x: x + 0.25 * coupled(x)), UNIT
+    ),
+    # |x| / 2 + 1/10 < |x| for |x| > 1/5: inner > 0.04
+    "discrete ultimate bound": lambda: certify(
+        UltimateBound(squares, exact("0.05")), DiscreteMap(lambda x, d: x / 2 + d, noise(0.1, 1)), LINE
+    ),
+    "barrier": lambda: certify(BarrierInvariance(disc, 1.0), Disturbed(noisy, noise(0.1, 2)), UNIT),
+    "barrier that meets the box": lambda: certify(BarrierInvariance(lambda x: 0.5 - x[..., 0], 1.0), coupled, UNIT),
+    "Nagumo": lambda: certify(NagumoInvariance(disc), lambda x: x * (0.1 - squares(x))[..., None], UNIT),
+    # psi2 = -2 x₂² + 12 x₁² + 25/4 h
+    "chain": lambda: certify(
+        HighOrderInvariance(lambda x: 0.25 - x[..., 0].square(), (2.5, 2.5)), oscillator, Box([-1, -0.8], [1, 0.8])
+    ),
+    # inward for |d| < 1
+    "box": lambda: certify(StayWithin(UNIT), Disturbed(noisy, noise(0.9, 2)), UNIT),
+    # x₁ x₂ <= 1/8 where |x|² <= 1/4
+    "positivity": lambda: prove(lambda x: 0.1875 - x[..., 0] * x[..., 1], UNIT, where=(lambda x: -disc(x),)),
+    "conjunction": lambda: certify(
+        (ExponentialStability(squares, exact("0.5")), StayWithin(UNIT), BarrierInvariance(disc, 1.0)),
+        lambda x: -x,
+        UNIT,
+    ),
+}
+
+
+@cache
+def certificate(name: str) -> bytes:
+    verdict = SUBJECTS[name]()
+    assert verdict.status == "certified", (name, verdict.reason)
+    assert verdict.certificate is not None
+    return verdict.certificate
+
+
+LEVELS = {
+    "a level beyond the truth": says("level", low=0.751, high=3.0),
+    "a rate beyond the truth": says("rate", low=0.61, high=10.0),  # at the level 0.7: 2 (1 - 0.7)
+}
+VALUE = {"-V": negated("V"), "V moved": plus("V", "1/1000000000"), "V and F exchanged": exchanged}
+BOX_CUTS = {"a box that cuts the set": says("box", "upper", "0", low=0.1, high=0.5)}
+NOISE = {f"a disturbance beyond the truth, {side}": (side,) for side in ("lower", "upper")}
+
+FALSE: dict[str, dict[str, Change]] = {
+    "stability": {
+        **LEVELS,
+        **VALUE,
+        **BOX_CUTS,
+        "-F": negated("F"),
+        "F moved": plus("F", "0", "1/1000000000000"),
+        "no rate": says("rate", low=-1.0, high=0.0),
+        "no level": says("level", low=-1.0, high=0.0),
+        "an equilibrium elsewhere": says("equilibrium", "1", low=1e-12, high=1e-3),
+        "R beyond the truth": larger_neighbourhood(0.62, 1.0),  # its corners have V > 3/4
+        "R outside X": larger_neighbourhood(1.01, 3.0),
+        "R without the equilibrium": drawn("proof", "equilibrium", "lower", "0", low=1e-9, high=0.1),
+        "all in R": whole("e", "interior"),
+        "all proved": whole("p", "interior"),
+        "all outside": whole("x", "interior"),
+        "a state inside, excluded": excluded_inside,
+        "a face proved": whole("p", "faces", 0, 0),
+        "a face missing": fewer_faces,
+    },
+    "disturbed stability": {
+        "a disturbance beyond the truth": says("disturbance", "lower", "0", low=-1.0, high=0.48),  # at 0.45: d > 0.4875
+        "a disturbance upside down": says("disturbance", "lower", "0", low=1.01, high=2.0),
+        "a level beyond the truth": says("level", low=0.501, high=2.0),
+        "a rate beyond the truth": says("rate", low=0.78, high=5.0),  # at the level 0.45: 0.775
+        **VALUE,
+        "-F": negated("F"),
+        "R beyond the truth": larger_neighbourhood(0.52, 1.0),
+        "a state inside, excluded": excluded_inside,
+        "all in R": whole("e", "interior"),
+    },
+    "stability along rays": {
+        "a level beyond the truth": says("level", low=1.0, high=3.0),
+        "a rate beyond the truth": says("rate", low=0.7501, high=5.0),
+        **VALUE,
+        "-F": negated("F"),
+        "F moved": plus("F", "0", "1/1000000000000"),
+        "a ray's leaf excluded": whole("x", "equilibrium", "rays", 0, 0),
+        "a ray's leaf in R": whole("e", "equilibrium", "rays", 1, 1),
+        "R outside X": larger_neighbourhood(1.01, 3.0),
+        "R without the equilibrium": drawn("proof", "equilibrium", "lower", "0", low=1e-9, high=0.1),
+        "no rays": without_rays,
+        "fewer rays": fewer_rays,
+        "all in R": whole("e", "interior"),
+    },
+    "ultimate bound": {
+        "inner below the truth": says("inner", low=-1.0, high=0.0199),
+        "outer beyond the box": says("outer", low=1.0, high=3.0),
+        "inner above outer": says("inner", low=1.01, high=3.0),
+        **{
+            name: says("disturbance", side, "0", low=low, high=high)
+            for (name, (side,)), (low, high) in zip(NOISE.items(), [(-1.0, -0.15), (0.15, 1.0)], strict=True)
+        },
+        "-V": negated("V"),
+        "-F": negated("F"),
+        "V and F exchanged": exchanged,
+        **BOX_CUTS,
+        "a state inside, excluded": excluded_inside,
+        "all proved": whole("p", "interior"),
+        "a face proved": whole("p", "faces", 0, 0),
+        "a face missing": fewer_faces,
+    },
+    "discrete decrease": {
+        "a level beyond the truth": says("level", low=0.4001, high=3.0),
+        "kappa beyond the truth": says("kappa", low=0.2, high=1.0),
+        "kappa above one": says("kappa", low=1.0001, high=3.0),
+        "no kappa": says("kappa", low=-1.0, high=0.0),
+        "no level": says("level", low=-1.0, high=0.0),
+        "2 F": times("F", 1, "2"),
+        "F moved": plus("F", "1/1000000000000"),
+        **VALUE,
+        "an equilibrium elsewhere": says("equilibrium", "0", low=1e-12, high=1e-3),
+        "R beyond the truth": larger_neighbourhood(0.64, 1.0),
+        "R outside X": larger_neighbourhood(1.01, 3.0),
+        "a state inside, excluded": excluded_inside,
+        "all in R": whole("e", "interior"),
+        "all proved": whole("p", "interior"),
+    },
+    "discrete decrease along rays": {
+        "kappa beyond the truth": says("kappa", low=0.1876, high=1.0),
+        "kappa above one": says("kappa", low=1.0001, high=3.0),
+        **VALUE,
+        "2 F": times("F", 2, "2"),
+        "F moved": plus("F", "0", "1/1000000000000"),
+        "a box that the next state leaves": says("box", "upper", "0", low=0.001, high=0.01),
+        "a ray's leaf excluded": whole("x", "equilibrium", "rays", 0, 0),
+        "no rays": without_rays,
+        "fewer rays": fewer_rays,
+        "R outside X": larger_neighbourhood(1.01, 3.0),
+    },
+    "discrete ultimate bound": {
+        "inner below the truth": says("inner", low=-1.0, high=0.0399),
+        "inner above outer": says("inner", low=1.01, high=3.0),
+        **{
+            name: says("disturbance", side, "0", low=low, high=high)
+            for (name, (side,)), (low, high) in zip(NOISE.items(), [(-1.0, -0.12), (0.12, 1.0)], strict=True)
+        },
+        "2 F": times("F", 1, "2"),
+        "F moved": plus("F", "1/5"),
+        "V and F exchanged": exchanged,
+        "a state inside, excluded": excluded_inside,
+        "all of the inner set excluded": whole("x", "inner"),
+    },
+    "barrier": {
+        **{
+            name: says("disturbance", side, "0", low=low, high=high)
+            for (name, (side,)), (low, high) in zip(NOISE.items(), [(-2.0, -0.51), (0.51, 2.0)], strict=True)
+        },
+        "-h": negated("h"),
+        "-F": negated("F"),
+        "h and F exchanged": exchanged,
+        "a rate below zero": says("rate", low=-3.0, high=-1e-9),
+        "a state inside, excluded": excluded_inside,
+        "all excluded": whole("x", "interior"),
+        "a face missing": fewer_faces,
+    },
+    "barrier that meets the box": {
+        "-F": negated("F"),
+        "-h": negated("h"),
+        "F moved": plus("F", "0", "2"),
+        "F across the boundary": plus("F", "1", "0"),
+        "a face excluded": whole("x", "faces", 1, 0),
+        "another face excluded": whole("x", "faces", 0, 0),
+        "a state inside, excluded": excluded_inside,
+    },
+    "Nagumo": {
+        "-F": negated("F"),
+        "-h": negated("h"),
+        "h of a circle on which F points outward": plus("h", "-1/5"),
+        "F moved": plus("F", "1", "0"),
+        "all proved": whole("p", "interior"),
+        "all excluded": whole("x", "interior"),
+    },
+    "chain": {
+        "rates too small": says("rates", "0", low=0.0, high=0.5),
+        "a rate below zero": says("rates", "1", low=-3.0, high=-1e-9),
+        "-F": negated("F"),
+        "-h": negated("h"),
+        "F moved": plus("F", "0", "4"),
+        "a state inside, excluded": excluded_inside,
+        "all excluded": whole("x", "interior"),
+        "a face missing": fewer_faces,
+    },
+    "box": {
+        **{
+            name: says("disturbance", side, "1", low=low, high=high)
+            for (name, (side,)), (low, high) in zip(NOISE.items(), [(-3.0, -1.0), (1.0, 3.0)], strict=True)
+        },
+        "a box too small": says("box", "upper", "0", low=0.1, high=0.9),
+        "-F": negated("F"),
+        "F moved": plus("F", "1/5", "0"),
+        "a face excluded": whole("x", "faces", 1, 0),
+        "a face missing": fewer_faces,
+    },
+    "positivity": {
+        "-margin": negated("margin"),
+        "a margin too low": plus("margin", "-1/16"),
+        "a side condition turned": negated("where0"),
+        "a side condition that asks less": plus("where0", "-1/5"),
+        "no side condition": without_side_condition,
+        "a state inside, excluded": excluded_inside,
+        "all proved": whole("p", "interior"),
+        "all excluded": whole("x", "interior"),
+    },
+}
+
+PARTS: dict[str, tuple[int, Change]] = {
+    "-F in the first part": (0, negated("F")),
+    "-F in the second part": (1, negated("F")),
+    "-F in the third part": (2, negated("F")),
+    "a rate of the first part beyond the truth": (0, says("rate", low=2.0, high=5.0)),
+    "a level of the first part beyond the truth": (0, says("level", low=1.0, high=5.0)),
+    "the second box upside down": (1, says("box", "lower", "0", low=1.0, high=5.0)),
+    "a part cut": (1, cut),
+}
+"""Of the conjunction: the part that is changed, and how."""
+
+TRUE: dict[str, dict[str, Change]] = {
+    "stability": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
+    "disturbed stability": {
+        "level": smaller("level", 0.8),
+        "rate": smaller("rate"),
+        "2 V": doubled("V", "level"),
+        "D": calmer,
+    },
+    "stability along rays": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
+    "ultimate bound": {"outer": smaller("outer"), "2 V": doubled("V", "inner", "outer"), "D": calmer},
+    "discrete decrease": {"level": smaller("level"), "kappa": smaller("kappa"), "2 V": doubled("V", "level")},
+    "discrete decrease along rays": {
+        "level": smaller("level"),
+        "kappa": smaller("kappa"),
+        "2 V": doubled("V", "level"),
+    },
+    "discrete ultimate bound": {"outer": smaller("outer"), "2 V": doubled("V", "inner", "outer"), "D": calmer},
+    "barrier": {"2 h": doubled("h"), "D": calmer, "rate": smaller("rate", 0.9)},
+    "barrier that meets the box": {"2 h": doubled("h")},
+    "Nagumo": {"2 h": doubled("h"), "2 F": times("F", 2, "2")},
+    "chain": {"2 h": doubled("h")},
+    "box": {"D": calmer, "2 F": times("F", 2, "2")},
+    "positivity": {"2 margin": doubled("margin"), "a larger margin": plus("margin", "1/100")},
+    "conjunction": {},
+}
+
+
+class Changed(NamedTuple):
+    """One changed certificate."""
+
+    name: str
+    seed: int
+    document: Document
+
+
+def changed(subject: str, rows: dict[str, Change], seeds: int, place: int = 0) -> Iterator[Changed]:
+    """Every change, with every seed, of one part of a subject's certificate."""
+    for name, change in rows.items():
+        for seed in range(seeds):
+            document = opened(certificate(subject))
+            change(parts(document)[place], random.Random(f"{subject} {name} {seed}"))
+            if document != opened(certificate(subject)):
+                yield Changed(name, seed, document)

@@ -1,0 +1,199 @@
+"""The rules of single primitives: kinks, poles, zeros, huge and tiny boxes, what is undefined, assumed errors."""
+
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+
+import mpmath
+import pytest
+import torch
+from torch import Tensor
+
+from ctrlnet.graph import Graph
+from ctrlnet.prover import curves, ranges
+from ctrlnet.prover.bands import BANDS
+from ctrlnet.prover.interval import RULES, Interval, interval_bounds
+from ctrlnet.prover.rounding import ELEMENTARY, TINY
+from ctrlnet.prover.slope import slope_bounds
+from tests.prover.enclosure import assert_in_form, assert_in_interval, points
+from tests.prover.oracle import UNARY, exact_value
+
+ENDS = (-1e3, -40.0, -3.2, -1.0, -0.7071067811865476, -1e-3, -1e-12, 0.0, 1e-300, 1e-9, 0.3)
+ENDS += (1.224744871391589, 1.5707963267948966, 3.141592653589793, 7.0, 30.0, 200.0)
+PAIRS = [(a, b) for a in ENDS for b in ENDS if a <= b]
+PAIRS += [(a, a + width) for a in ENDS for width in (1e-9, 1e-7, 0.1)]
+PAIRS += [(a, math.nextafter(a, math.inf)) for a in ENDS] + [(math.nextafter(a, -math.inf), a) for a in ENDS]
+PAIRS += [(-0.0, 0.0), (-5e-324, 5e-324), (0.0, 5e-324), (1e-310, 1e-160), (-1e7, 1e8), (1e150, 1e160)]
+OPERATIONS = [(name, None) for name in sorted(BANDS)] + [("power", p) for p in (3, 4, 5, 8, 63, 64)]
+
+
+@pytest.mark.parametrize(("operation", "exponent"), OPERATIONS)
+def test_elementwise_rules_on_ranges_of_every_kind(operation: str, exponent: int | None) -> None:
+    """One primitive at a time: kinks at the ends, tiny and huge ranges, ranges around extrema and inflections."""
+    graph = Graph(1)
+    output = graph.power(graph.input, exponent) if exponent else graph.unary(operation, graph.input)
+    lower, upper = (torch.tensor(PAIRS, dtype=torch.float64)[:, side, None] for side in (0, 1))
+    (interval,), (slope,) = interval_bounds(graph, [output], lower, upper), slope_bounds(graph, [output], lower, upper)
+    draw = random.Random(0)
+    for box, (a, b) in enumerate(PAIRS):
+        drawn = [min(max(a + draw.random() * (b - a), a), b) for _ in range(8)]
+        special = [sign * z for z in (0.0, 0.5, 1.0, 1.2247, 1.5, 3.0) for sign in (-1, 1)]
+        for z in [a, b, *drawn, *(z for z in special if a <= z <= b)]:
+            (value,) = exact_value(graph, output, [z])
+            assert_in_interval(interval, box, 0, value, (operation, a, b, z))
+            middle = 0.5 * lower[box] + 0.5 * upper[box]
+            assert_in_form(slope, box, 0, value, [z], middle, lower, upper, 0)
+
+
+@pytest.mark.parametrize("operation", sorted(set(BANDS) - {"step", "jump", "abs", "relu"}))
+def test_bands_of_smooth_functions_err_by_the_square_of_the_width(operation: str) -> None:
+    """At a regular point, on either side of zero where the function is defined there."""
+    graph = Graph(1)
+    output = graph.unary(operation, graph.input)
+    for center in (0.4, 2.0) if operation in ("sqrt", "log") else (0.4, 2.0, -0.4, -2.0):
+        at = torch.tensor([[center]], dtype=torch.float64)
+        wide, narrow = (slope_bounds(graph, [output], at - h, at + h)[0].remainder.item() for h in (1e-2, 1e-3))
+        assert wide < 3 * 1e-4 and narrow < 0.02 * wide
+
+
+@pytest.mark.parametrize("guess", [math.nan, 0.0, 0.5, 1e9])
+@pytest.mark.parametrize("name", ["ATAN", "ERF", "SOFTPLUS"])
+def test_supporting_lines_hold_wherever_they_touch(name: str, guess: float) -> None:
+    """A wrong point of contact costs width, not truth."""
+    curve = getattr(curves, name)._replace(touching=lambda slope: torch.full_like(slope, guess))
+    band = curves.convex_band if name == "SOFTPLUS" else curves.bent_band
+    low, high = torch.tensor([[-3.0, 1.0], [-3.0, -1.0], [0.2, 3.0], [-1.0, 4.0]], dtype=torch.float64).T
+    slope, least, most = band(curve, low, high)
+    z = low + (high - low) * torch.linspace(0, 1, 1001, dtype=torch.float64)[:, None]
+    gap = curve.value(z) - slope * z
+    assert (gap > least - 1e-13).all() and (gap < most + 1e-13).all()
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "log1p", "tanh", "atan", "erf", "sin", "cos", "bell", "softplus"])
+def test_elementary_functions_err_by_less_than_assumed(name: str) -> None:
+    """Relative errors over small, middling and large arguments; of sine and cosine the absolute ones."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1500, generator=generator, dtype=torch.float64) * 10.0 ** torch.linspace(-8, 1.3, 1500).double()
+    if name in ("log", "log1p"):
+        z = torch.cat((z.abs(), 1 + z.abs() * (name == "log"), 10.0 ** torch.linspace(-300, 300, 99).double()))
+    function = {"bell": ranges.bell_value, "softplus": ranges.softplus_value}.get(name) or getattr(torch, name)
+    exact = UNARY.get(name) or mpmath.log1p
+    for at, value in zip(z.tolist(), function(z).tolist(), strict=True):
+        wanted = exact(mpmath.mpf(at))
+        scale = 1 if name in ("sin", "cos") else abs(wanted)
+        error = ELEMENTARY * (3 if name in ("bell", "softplus") else 1)
+        assert abs(value - wanted) <= error * scale + TINY, at
+
+
+def _close_to(exponent: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    center, half = (torch.randn(50, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    center[::5] = 0.0
+    center[1::5, :2] = half[1::5, :2].abs()  # the box touches zero in two entries
+    half[2::5, 1:] = 0.0
+    return (center - half.abs()) * 10.0**exponent, (center + half.abs()) * 10.0**exponent
+
+
+@pytest.mark.parametrize("exponent", [-310, -170, -20, 0, 20, 150, 170])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_norms_and_their_gradients(groups: int, exponent: int) -> None:
+    """Boxes that hold the origin, touch it or lie beside it, where squares underflow, and where they overflow."""
+    graph = Graph(4)
+    outputs = [graph.norm(graph.input, groups), graph.unit(graph.input, groups)]
+    lower, upper = _close_to(exponent, groups)
+    intervals, slopes = interval_bounds(graph, outputs, lower, upper), slope_bounds(graph, outputs, lower, upper)
+    draw = random.Random(0)
+    for box in range(len(lower)):
+        for state in points(lower[box], upper[box], draw, 4):
+            for output, interval, slope in zip(outputs, intervals, slopes, strict=True):
+                for k, value in enumerate(exact_value(graph, output, state)):
+                    assert_in_interval(interval, box, k, value, state)
+                    assert_in_interval(slope.range, box, k, value, state)
+    unit = intervals[1]
+    assert not unit.lower.isnan().any() and (unit.lower >= -1).all() and (unit.upper <= 1).all()
+
+
+def test_unit_vectors_are_bounded_sharply() -> None:
+    """Over [3, 4] x [4, 5]: the first entry lies between 3/√34 and 4/√32, the second between 4/√32 and 5/√34."""
+    graph = Graph(2)
+    corners = torch.tensor([[3.0, 4.0]], dtype=torch.float64), torch.tensor([[4.0, 5.0]], dtype=torch.float64)
+    (interval,) = interval_bounds(graph, [graph.unit(graph.input, 1)], *corners)
+    least, most = torch.tensor([3 / 34**0.5, 4 / 32**0.5]), torch.tensor([4 / 32**0.5, 5 / 34**0.5])
+    torch.testing.assert_close(interval.lower[0], least.double(), atol=1e-7, rtol=0)
+    torch.testing.assert_close(interval.upper[0], most.double(), atol=1e-7, rtol=0)
+
+
+def _both(graph: Graph, output: int, low: list[float], high: list[float]) -> list[Interval]:
+    corners = torch.tensor([low], dtype=torch.float64), torch.tensor([high], dtype=torch.float64)
+    return [interval_bounds(graph, [output], *corners)[0], slope_bounds(graph, [output], *corners)[0].range]
+
+
+def test_a_touched_switch_takes_both_branches() -> None:
+    """select(x, 5, -5) over boxes on either side of zero, and over boxes that end there."""
+    graph = Graph(1)
+    output = graph.select(graph.input, graph.constant([5]), graph.constant([-5]))
+    for low, high, least, most in ((0.1, 1, 5, 5), (-1, -0.1, -5, -5), (0, 1, -5, 5), (-1, -0.0, -5, 5), (0, 0, -5, 5)):
+        for bounds in _both(graph, output, [low], [high]):
+            assert abs(bounds.lower.item() - least) < 1e-12 and abs(bounds.upper.item() - most) < 1e-12
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_form_for_both_branches_of_a_switch(first: bool) -> None:
+    """10 x on one side and 10 x + 3 x² + 1/2 on the other: nearly parallel, with a remainder on one of them."""
+    graph = Graph(1)
+    ten, three, half = (graph.constant([Fraction(value)]) for value in ("10", "3", "1/2"))
+    line = graph.binary("mul", ten, graph.input)
+    bend = graph.binary("add", half, graph.binary("mul", three, graph.unary("square", graph.input)))
+    branches = (line, graph.binary("add", line, bend))
+    output = graph.select(graph.input, *(branches if first else branches[::-1]))
+    corners = torch.tensor([[-1.0, 1.0], [-0.2, 1.0], [-1.0, 0.1]], dtype=torch.float64)
+    lower, upper = corners[:, :1], corners[:, 1:]
+    (slope,) = slope_bounds(graph, [output], lower, upper)
+    assert (slope.remainder < 0.5 * (slope.range.upper - slope.range.lower)).all()
+    for box, (low, high) in enumerate(corners.tolist()):
+        for k in range(21):
+            z = low + (high - low) * k / 20
+            (value,) = exact_value(graph, output, [z])
+            assert_in_form(slope, box, 0, value, [z], 0.5 * lower[box] + 0.5 * upper[box], lower, upper, k)
+
+
+def test_an_undefined_branch_matters_only_where_it_may_be_taken() -> None:
+    """select(x, ln x, x): defined by ln for x > 0, by x for x < 0; nothing is known where x may be zero."""
+    graph = Graph(1)
+    output = graph.select(graph.input, graph.unary("log", graph.input), graph.input)
+    for low, high, known in ((1.0, 2.0, True), (-2.0, -1.0, True), (-1.0, 1.0, False), (-1.0, 0.0, False)):
+        for bounds in _both(graph, output, [low], [high]):
+            assert bounds.lower.isfinite().item() == bounds.upper.isfinite().item() == known
+
+
+def test_what_is_undefined_stays_undefined() -> None:
+    """Every rule that gets NaN, for an argument that does not exist, gives NaN: tanh, cos and step too."""
+    for operation in sorted(set(RULES) - {"take", "concatenate", "linear"}):
+        graph = Graph(1)
+        root = graph.unary("sqrt", graph.input)
+        if operation in ("power", "norm", "unit", "sum"):
+            attribute = 3 if operation == "power" else 1
+            argument = root if operation == "power" else graph.concatenate([graph.input, root])
+            output = getattr(graph, operation)(argument, attribute)
+        elif operation == "select":
+            output = graph.select(root, graph.input, graph.unary("neg", graph.input))
+        elif operation in ("add", "sub", "mul", "div", "maximum", "minimum"):
+            output = graph.binary(operation, graph.input, root)
+        else:
+            output = graph.unary(operation, root)
+        for bounds in _both(graph, output, [-1.0], [4.0]):
+            assert bounds.lower.isnan().all() and bounds.upper.isnan().all(), operation
+        corners = torch.tensor([[-1.0]], dtype=torch.float64), torch.tensor([[4.0]], dtype=torch.float64)
+        assert slope_bounds(graph, [output], *corners)[0].remainder.isnan().all(), operation
+
+
+def test_roots_of_sums_of_squares_exist() -> None:
+    graph = Graph(3)
+    squares = graph.unary("square", graph.input)
+    halves = [graph.take(squares, [i]) for i in range(3)]
+    by_adding = graph.binary("add", graph.binary("add", halves[0], halves[1]), halves[2])
+    for total in (graph.sum(squares, 1), by_adding):
+        for bounds in _both(graph, graph.unary("sqrt", total), [-1.0, 0.0, 0.0], [1.0, 2.0, 0.0]):
+            assert bounds.lower.item() == 0 and 5**0.5 <= bounds.upper.item() < 2.24
