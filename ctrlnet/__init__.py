@@ -52,7 +52,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.mechanisms": ("Twin",),
     "ctrlnet.plugins": ("load", "make", "names"),
     "ctrlnet.policies": ("Feedback",),
-    "ctrlnet.prover": ("Budget", "Verdict", "certify", "prove"),
+    "ctrlnet.prover": ("Budget", "Coordinates", "Progress", "Verdict", "certify", "longest_period", "prove"),
     "ctrlnet.rationals": ("Exact", "exact"),
     "ctrlnet.reports": ("draw_proof",),
     "ctrlnet.runs": ("Run",),
@@ -116,8 +116,11 @@ if TYPE_CHECKING:
     from ctrlnet.plugins import names as names
     from ctrlnet.policies import Feedback as Feedback
     from ctrlnet.prover import Budget as Budget
+    from ctrlnet.prover import Coordinates as Coordinates
+    from ctrlnet.prover import Progress as Progress
     from ctrlnet.prover import Verdict as Verdict
     from ctrlnet.prover import certify as certify
+    from ctrlnet.prover import longest_period as longest_period
     from ctrlnet.prover import prove as prove
     from ctrlnet.rationals import Exact as Exact
     from ctrlnet.rationals import exact as exact

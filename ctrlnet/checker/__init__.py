@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from ctrlnet.checker.comparison import compare
 from ctrlnet.checker.report import CheckReport
-from ctrlnet.checker.verification import check, check_bytes
+from ctrlnet.checker.verification import check, check_bytes, refusal_without_leaves
 
-__all__ = ["CheckReport", "check", "check_bytes", "compare"]
+__all__ = ["CheckReport", "check", "check_bytes", "compare", "refusal_without_leaves"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctrlnet.checker.admissible_control import AdmissibleControl
 from ctrlnet.checker.barrier_invariance import BarrierInvariance
 from ctrlnet.checker.discrete_decrease import DiscreteDecrease
 from ctrlnet.checker.discrete_ultimate_bound import DiscreteUltimateBound
@@ -24,5 +25,6 @@ KINDS: dict[str, type[Statement]] = {
     "high_order_invariance": HighOrderInvariance,
     "stay_within": StayWithin,
     "sampled_stability": SampledStability,
+    "admissible_control": AdmissibleControl,
     "positivity": Positivity,
 }

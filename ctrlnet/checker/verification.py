@@ -73,6 +73,18 @@ def check_bytes(data: bytes, exact: bool = False) -> CheckReport:
     return seen.report(status, reason, time.perf_counter() - start)
 
 
+def refusal_without_leaves(data: bytes) -> str:
+    """Why a file is refused before its leaves are looked at, "" if it is not: no confirmation, but quick."""
+    try:
+        with np.errstate(all="ignore"):
+            found = document(data)
+            statement = KINDS[text(found.statement.get("kind"), "the kind of the statement")](found, numpy_elementary)
+            list(statement.goals(dict(found.proof)))
+    except Unconfirmed as failure:
+        return str(failure)
+    return ""
+
+
 class _Seen:
     """What was learned of a file before its check ended."""
 

@@ -83,8 +83,13 @@ def values_and_scale(graph: Graph, output: int, x: Tensor) -> tuple[Tensor, Tens
     return values[output], scales[output]
 
 
-def compare(function: Callable[[Tensor], Tensor], graph: Graph, output: int, states: Tensor, name: str) -> None:
-    """Raise unless graph and function agree at states (count, n), one state at a time and in a batch."""
+def compare(
+    function: Callable[[Tensor], Tensor], graph: Graph, output: int, states: Tensor, name: str, precision: torch.dtype
+) -> None:
+    """Raise unless graph and function agree at states (count, n), one state at a time and in a batch.
+
+    precision: the least that the function computes in, at most that of the states.
+    """
     given = states.clone()
     with torch.no_grad():
         expected = torch.stack([function(state).reshape(-1) for state in given])
@@ -94,7 +99,7 @@ def compare(function: Callable[[Tensor], Tensor], graph: Graph, output: int, sta
     if not expected.isfinite().all():
         raise NonFinite(f"{name} is NaN or infinite at {states[~expected.isfinite().all(-1)][0].tolist()}.")
     found, scale = values_and_scale(graph, output, states)
-    allowed = AGREEMENT[states.dtype] * scale
+    allowed = max(AGREEMENT[states.dtype], AGREEMENT[precision]) * scale
     differs = ~((found - expected).abs() <= allowed)
     if differs.any():
         state = states[differs.any(-1)][0].tolist()

@@ -13,7 +13,7 @@ from ctrlnet.graph.aten import HANDLERS, Traced
 from ctrlnet.graph.aten import movements as m
 from ctrlnet.graph.aten.traced import broadcast, number, truth
 from ctrlnet.graph.expression import Graph
-from ctrlnet.graph.refusals import IN_PLACE, LEAVES, RANDOM, refusal
+from ctrlnet.graph.refusals import IN_PLACE, LEAVES, RANDOM, UNUSED, refusal
 from ctrlnet.graph.replay import mapped, moved
 from ctrlnet.graph.tensors import Tensors, leaves
 
@@ -39,6 +39,13 @@ ESCAPES = {
     "untyped_storage",
     "__dlpack__",
     "__reduce_ex__",
+    "__repr__",
+    "__format__",
+    "apply_",
+    "map_",
+    "map2_",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
 }
 
 
@@ -49,6 +56,13 @@ class Tracer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self.known = Tensors(graph, state)
+        self.inverses: list[tuple[Any, list[int]]] = []
+        self.precision = torch.float64
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, which takes seconds, only to tell it to leave this class alone."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, packet = kwargs or {}, func.overloadpacket
@@ -75,6 +89,8 @@ class Tracer(TorchDispatchMode):
         if packet not in HANDLERS:
             return self._constant(func, args, kwargs)
         result = func(*args, **kwargs)  # first: torch says best what is wrong with shapes
+        if any(tensor.dtype == torch.float32 for tensor in leaves(result)):
+            self.precision = torch.float32
         return self.known.remember_all(func, result, self._handled(func, packet, args, kwargs))
 
     def _handled(self, func: Any, packet: Any, args: Any, kwargs: Any) -> Any:
@@ -82,10 +98,25 @@ class Tracer(TorchDispatchMode):
         unread = m.UNREAD.get(packet)
         symbolic = [traced(a) if isinstance(a, Tensor) and i != unread else a for i, a in enumerate(args)]
         named = {key: traced(a) if isinstance(a, Tensor) else a for key, a in kwargs.items()}
+        count = len(self.graph.nodes)
         try:
-            return HANDLERS[packet](self.graph, *symbolic, **named)
+            value = HANDLERS[packet](self.graph, *symbolic, **named)
         except (NotImplementedError, TypeError) as error:
             raise refusal(func, str(error)) from error
+        if packet in m.RAISING:
+            added = range(count, len(self.graph.nodes))
+            self.inverses.append((func, [i for i in added if self.graph.nodes[i].operation == "div"]))
+        return value
+
+    def use(self, output: int) -> None:
+        """Refuse an inverse that does not enter the output: torch's error at a singular matrix, caught, is a branch.
+
+        Where it enters, a proof shows that the determinant is not zero.
+        """
+        used = set(self.graph.reachable([output]))
+        for func, quotients in self.inverses:
+            if not used.issuperset(quotients):
+                raise refusal(func, UNUSED)
 
     def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Integers and truth values computed from constants are exact: they are lifted with torch's values."""
@@ -149,15 +180,22 @@ class Guard(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "__get__" and args and getattr(func, "__self__", None) is Tensor.data:
             return args[0].detach()
-        if name in ESCAPES and any(self.tracer.known.guarded(value) for value in args):
+        given = leaves([args, list((kwargs or {}).values())])
+        if name in ESCAPES and any(self.tracer.known.guarded(value) for value in given):
             raise refusal(func, LEAVES)
         return func(*args, **(kwargs or {}))
 
 
-def record(function: Any, graph: Graph, state: Tensor) -> tuple[Any, Traced | None]:
-    """Call a function on a copy of one state; its result, and the graph's view of it."""
+def record(function: Any, graph: Graph, state: Tensor) -> tuple[Any, Traced | None, torch.dtype]:
+    """Call a function on a copy of one state; its result, the graph's view of it, and the least precision it rounds to.
+
+    Weights of float32 meet a state of float64 in float64, but a product of two of them is rounded to float32 before.
+    """
     given = state.clone()
     tracer = Tracer(graph, given)
     with torch.no_grad(), Guard(tracer), tracer:
         result = function(given)
-    return result, tracer.known.traced(result) if isinstance(result, Tensor) else None
+    value = tracer.known.traced(result) if isinstance(result, Tensor) else None
+    if value is not None:
+        tracer.use(value.node)
+    return result, value, tracer.precision

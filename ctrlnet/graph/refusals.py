@@ -19,6 +19,7 @@ TRUTHS = "arithmetic on truth values; write torch.where(c, 1.0, 0.0)"
 COMPLEX = "complex numbers; write real and imaginary parts"
 ALIAS = "a tensor made of the state's memory behind torch's back"
 UNKNOWN = "a tensor that was never filled, or a place, a count or a code taken from the state"
+UNUSED = "a matrix is inverted, and the result not used: where it is singular an error decides"
 LEAVES = (
     "the state's number leaves torch: control flow, numpy or a Python number; write branch-free torch code of x, "
     "such as torch.where"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from ctrlnet.errors import CtrlnetError, LyingTrace, ShapeError, TraceError
@@ -18,6 +19,7 @@ from ctrlnet.graph.recording import record
 Function = Callable[[Tensor], Tensor]
 Tail = tuple[int, ...]
 STATES_COMPARED = 32
+FAILURES = (RuntimeError, TypeError, IndexError, ValueError, AttributeError, AssertionError)  # of a user's function
 
 
 def trace(function: Function, dimension: int, states: Tensor, tail: Tail, name: str = "function") -> tuple[Graph, int]:
@@ -35,39 +37,60 @@ def trace(function: Function, dimension: int, states: Tensor, tail: Tail, name: 
     """
     try:
         return _traced(function, dimension, states, tail, name)
-    except RuntimeError as error:
-        if "dtype" not in str(error) and "scalar type" not in str(error):
-            raise _failure(name, error) from error
-    except (TypeError, IndexError, ValueError, AttributeError) as error:
-        if isinstance(error, CtrlnetError):
-            raise
-        raise _failure(name, error) from error
+    except CtrlnetError:
+        raise
+    except FAILURES as error:
+        if not _of_precision(error):
+            raise _failure(name, error, _advice(function, states, tail)) from error
     try:  # a float32 module: its weights are exact, and the theorem is about real arithmetic
         return _traced(function, dimension, states.float(), tail, name)
-    except RuntimeError as error:
-        raise _failure(name, error) from error
+    except CtrlnetError:
+        raise
+    except FAILURES as error:
+        raise _failure(name, error, _advice(function, states, tail)) from error
 
 
-def _failure(name: str, error: Exception) -> TraceError:
+def _of_precision(error: Exception) -> bool:
+    """Whether torch refused to mix float64 and float32."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("dtype", "scalar type"))
+
+
+def _failure(name: str, error: Exception, advice: str) -> TraceError:
     return TraceError(
         f"{name} failed on a state while it was traced: {type(error).__name__}: {error}. It must map a float64 or "
-        "float32 tensor (n,), and batches (..., n), by torch operations."
+        f"float32 tensor (n,), and batches (..., n), by torch operations.{advice}"
     )
+
+
+def _advice(function: Function, states: Tensor, tail: Tail) -> str:
+    """How to give a function that is right for batches (count, n) alone, or leaves a last axis of one entry."""
+    dimension = states.shape[-1]
+    for batch in (states[:2].clone(), states[:2].float()):
+        try:
+            with torch.no_grad():
+                result = function(batch)
+        except FAILURES:
+            continue
+        if isinstance(result, Tensor) and result.shape in ((2, *tail), (2, *tail, 1)) and tail in ((), (dimension,)):
+            shape = "x.shape" if tail else "x.shape[:-1]"
+            return f" As it maps batches of two axes, give lambda x: f(x.reshape(-1, {dimension})).reshape({shape})."
+    return ""
 
 
 def _traced(function: Function, dimension: int, states: Tensor, tail: Tail, name: str) -> tuple[Graph, int]:
     graph, again = Graph(dimension), Graph(dimension)
-    output = _record(function, graph, states[0], tail, name)
-    if output != _record(function, again, states[-1], tail, name) or not graph.same_as(again):
+    output, precision = _record(function, graph, states, tail, name)
+    if (output, precision) != _record(function, again, states.flip(0), tail, name) or not graph.same_as(again):
         raise LyingTrace(f"{name} takes another course at another state: it branches, is random, or remembers.")
-    compare(function, graph, output, states[:STATES_COMPARED], name)
+    compare(function, graph, output, states[:STATES_COMPARED], name, precision)
     return graph, output
 
 
-def _record(function: Function, graph: Graph, state: Tensor, tail: Tail, name: str) -> int:
-    result, value = record(function, graph, state)
+def _record(function: Function, graph: Graph, states: Tensor, tail: Tail, name: str) -> tuple[int, torch.dtype]:
+    result, value, precision = record(function, graph, states[0])
     if value is None or value.shape != tail or not result.is_floating_point():
         given = f"{result.dtype} {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
         wanted = f"a floating-point tensor of shape {tail}"
-        raise ShapeError(f"{name} must map a state of shape ({graph.dimension},) to {wanted}; it gave {given}.")
-    return value.node
+        advice = _advice(function, states, tail)
+        raise ShapeError(f"{name} must map a state of shape ({graph.dimension},) to {wanted}; it gave {given}.{advice}")
+    return value.node, precision

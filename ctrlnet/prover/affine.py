@@ -41,6 +41,11 @@ class Slope(NamedTuple):
     def constant(self) -> bool:
         return self.terms.shape[1] == 1
 
+    def to(self, device: str) -> Slope:
+        """The form on another device."""
+        bounds = Interval(self.range.lower.to(device), self.range.upper.to(device))
+        return Slope(self.terms.to(device), self.remainder.to(device), bounds, self.radius.to(device))
+
 
 Form = tuple[Tensor, Tensor]  # terms, remainder
 

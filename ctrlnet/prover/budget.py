@@ -1,23 +1,30 @@
-"""Limits of one proof attempt."""
+"""What one proof attempt may use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctrlnet.devices import device_named
 from ctrlnet.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of one proof: seconds of search, and boxes bounded; both positive."""
+    """What one proof may use: seconds of search and boxes bounded, both positive; the device that bounds them.
+
+    On a GPU bounds are of float64 and as certain as on the processor; it pays for large batches and wide networks.
+    """
 
     seconds: float = 60.0
     boxes: int = 5_000_000
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name, value in (("seconds", self.seconds), ("boxes", self.boxes)):
             if not isinstance(value, (int, float)) or not value > 0:
                 raise UsageError(f"{name} is {value!r}; a budget needs a number above zero.")
+        if self.device != "cpu":
+            device_named(self.device)
 
     def spent(self, seconds: float, boxes: int) -> str:
         """Which limit a search came to, in words."""

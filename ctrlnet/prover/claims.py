@@ -55,9 +55,7 @@ class Claim:
         """The trees of the goals, and the box at the equilibrium."""
         proof: Json = {}
         if local is not None:
-            proof["equilibrium"] = corners(local.lower, local.upper)
-            if local.trees is not None:
-                proof["equilibrium"]["rays"] = local.trees
+            proof["equilibrium"] = local.document()
         for tree, goal in enumerate(self.problem.goals):
             text = forest.encode(tree)
             if goal.face is None:

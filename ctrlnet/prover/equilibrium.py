@@ -16,13 +16,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ctrlnet.prover.certificate import Json, corners
 from ctrlnet.prover.forest import halved
 from ctrlnet.prover.interval import Interval, interval_bounds
-from ctrlnet.prover.loop import Loop
+
+if TYPE_CHECKING:
+    from ctrlnet.prover.loop import Loop
 
 HALVINGS = 60  # sizes tried: the whole box down to 2⁻³⁰ of it, two an octave
 PARTS = 6  # bisections of the disturbance's box
@@ -41,6 +45,11 @@ class Neighbourhood:
         """Which boxes (B, N) lie in R with their first coordinates."""
         n = len(self.lower)
         return ((lower[:, :n] >= self.lower) & (upper[:, :n] <= self.upper)).all(-1)
+
+    def document(self) -> Json:
+        """As the certificate writes it."""
+        said = corners(self.lower, self.upper)
+        return said if self.trees is None else {**said, "rays": self.trees}
 
     def shrunk(self, factor: float, about: Tensor) -> Neighbourhood:
         return Neighbourhood(about + factor * (self.lower - about), about + factor * (self.upper - about))

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ctrlnet.graph import evaluate
 from ctrlnet.prover.goals import Goal, Problem
-from ctrlnet.prover.points import upper_bounds
 
-SAMPLES = 1 << 15
+SAMPLES = 1 << 12  # a dimension
 
 
 class Falsifier:
@@ -34,8 +33,9 @@ class Falsifier:
         """Uniform states of every goal's box."""
         generator = torch.Generator().manual_seed(0)
         for goal in self.problem.goals:
-            count = SAMPLES >> 4 if goal.face else SAMPLES
-            share = torch.rand(count, len(goal.lower), generator=generator, dtype=torch.float64)
+            n = len(goal.lower)
+            count = n * (SAMPLES >> 4 if goal.face else SAMPLES)
+            share = torch.rand(count, n, generator=generator, dtype=torch.float64)
             self.look(goal, goal.lower + (goal.upper - goal.lower) * share)
 
     def look(self, goal: Goal, x: Tensor) -> None:
@@ -61,20 +61,10 @@ class Falsifier:
 
     def _refute(self, goal: Goal, states: Tensor) -> None:
         for x in states:
-            if self.problem.extend is not None:
-                self.hopeless, self.worst = True, x
+            found = self.problem.violated(goal, x, self.level)
+            if found is not False:
+                self.refuted, self.hopeless, self.worst = bool(found), found is None, x
                 return
-            if self._violates(goal, x):
-                self.refuted, self.worst = True, x
-                return
-
-    def _violates(self, goal: Goal, x: Tensor) -> bool:
-        """With certainty: every side condition is at most 0, V at most the level, and some margin not positive."""
-        nodes, value = self.problem.nodes(goal)
-        bounds = dict(zip(nodes, upper_bounds(self.problem.graph, nodes, x), strict=True))
-        inside = all(bounds[w] <= 0 for w in goal.where)
-        below = value is None or self.level is None or bounds[value] <= self.level
-        return inside and below and (not goal.margins or any(bounds[m] <= 0 for m in goal.margins))
 
     def _inputs(self, x: Tensor) -> Tensor:
         if self.problem.extend is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph
+from ctrlnet.prover.points import upper_bounds
 
 Extension = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -58,6 +59,22 @@ class Problem:
         """All nodes that a goal is about, and that of V where it is levelled."""
         value = self.value if goal.levelled else None
         return list(dict.fromkeys((*goal.margins, *goal.where, *(() if value is None else (value,))))), value
+
+    def violated(self, goal: Goal, x: Tensor, level: float | None) -> bool | None:
+        """Whether the goal is certainly violated at x; None where single states show nothing and no split changes that.
+
+        So it is with computed inputs: even at one state their bounds hold more values than are meant.
+        """
+        return None if self.extend is not None else self.certain(goal, goal.margins, x, level)
+
+    def certain(self, goal: Goal, margins: Sequence[int], inputs: Tensor, level: float | None) -> bool:
+        """Certainly every side condition is at most 0, V at most the level, and some of the margins, if any, too."""
+        value = self.value if goal.levelled and level is not None else None
+        nodes = [*margins, *goal.where, *(() if value is None else (value,))]
+        bounds = dict(zip(nodes, upper_bounds(self.graph, nodes, inputs), strict=True))
+        inside = all(bounds[node] <= 0 for node in goal.where)
+        below = value is None or level is None or bounds[value] <= level
+        return inside and below and (not margins or any(bounds[node] <= 0 for node in margins))
 
 
 def faces(lower: Tensor, upper: Tensor, axes: int) -> list[tuple[tuple[int, int], Tensor, Tensor]]:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph, jacobian
+from ctrlnet.prover.equilibrium import Neighbourhood, neighbourhood, refuted
 from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.model import Model
+from ctrlnet.prover.rays import ray_neighbourhood
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,34 @@ class Loop:
             bounds = interval_bounds(graph, [node], lower, upper)[0]
             return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
         return None
+
+    def neighbourhood(self) -> Neighbourhood | None:
+        """A box around x* on which the proof holds: by matrix inequalities, or by rays where V has a kink at x*."""
+        return self._by_rays() if self.kinked else neighbourhood(self)
+
+    @property
+    def sought(self) -> str:
+        """What was not found where there is no neighbourhood."""
+        if self.kinked:
+            return "V has a kink there, and no box around it was found on which the claim holds along all rays"
+        return "no box around it satisfies the matrix inequalities"
+
+    def refuted(self) -> tuple[str, Tensor] | None:
+        """Why no level is true, and a state near x* that shows it."""
+        return None if self.kinked else refuted(self)
+
+    def _by_rays(self) -> Neighbourhood | None:
+        box, disturbance = self.model.box, self.model.disturbance
+        disturbed = None if disturbance is None else (disturbance.lower, disturbance.upper)
+        found = ray_neighbourhood(
+            self.graph,
+            self.value,
+            self.field,
+            self.equilibrium,
+            box.lower,
+            box.upper,
+            disturbed,
+            rate=self.rate,
+            kappa=self.kappa,
+        )
+        return None if found is None else Neighbourhood(found.lower, found.upper, found.trees)

@@ -11,10 +11,10 @@ from torch import Tensor
 from ctrlnet.errors import UsageError
 from ctrlnet.prover.budget import Budget, budget_of
 from ctrlnet.prover.claims import Claim
+from ctrlnet.prover.conclusion import concluded
 from ctrlnet.prover.goals import Goal, Problem
 from ctrlnet.prover.model import Model
 from ctrlnet.prover.search import Progress, Search
-from ctrlnet.prover.theorems import concluded
 from ctrlnet.prover.verdict import Verdict
 from ctrlnet.prover.warm_start import trees_of
 from ctrlnet.sets import Box

@@ -34,7 +34,8 @@ from ctrlnet.prover.slope import slope_bounds
 
 OCTAVES = 20  # sizes of R sampled
 DIRECTIONS = 256  # rays sampled for every face
-TINY, LARGER = 2.0**-6, (0.9, 0.5, 0.25, 2.0**-4)  # sizes of R tried, of the largest that samples allow
+TINY = 2.0**-18  # size of R tried first, of the largest that samples allow: kinks of a network may pass near x*
+LARGER = (0.9, 0.5, 0.25, *(2.0**-k for k in range(4, 18, 2)))  # sizes tried then
 BATCH = 2048
 ALLOWANCE = 2  # a larger R may cost this many times the boxes of the tiny one
 

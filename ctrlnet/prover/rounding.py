@@ -10,6 +10,7 @@ apply to float64.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -26,13 +27,18 @@ def gamma(operations: int) -> float:
     return k * UNIT / (1 - k * UNIT) * 1.0000001
 
 
+@cache
+def _limit(value: float, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64, device=device)
+
+
 def below(value: Tensor) -> Tensor:
     """The next float64 towards -∞: a lower bound of the exact result of one rounded operation."""
-    return torch.nextafter(value, value.new_tensor(-math.inf))
+    return torch.nextafter(value, _limit(-math.inf, value.device))
 
 
 def above(value: Tensor) -> Tensor:
-    return torch.nextafter(value, value.new_tensor(math.inf))
+    return torch.nextafter(value, _limit(math.inf, value.device))
 
 
 def finite(value: Tensor) -> Tensor:

@@ -88,6 +88,19 @@ class SampledLoop(Loop):
         """The rows of ∂f/∂(x, u) in the flow's graph, and of ∂π in the model's."""
         return jacobian(self.flow.graph, self.flow.derivatives[0]), jacobian(self.graph, self.policy)
 
+    def neighbourhood(self) -> Neighbourhood | None:
+        """The largest R of its shape, inside the box, on which the matrix inequalities hold; None if none does."""
+        about, box = self.about, self.model.box
+        reach = torch.minimum(about - box.lower, box.upper - about)
+        half = shape(self, about, reach) * (2.0 ** (-0.5 * torch.arange(HALVINGS, dtype=torch.float64)))[:, None]
+        low, high = about - half, about + half
+        good = definite(self, low, high).nonzero().flatten()
+        return Neighbourhood(low[good[0]], high[good[0]]) if len(good) else None
+
+    def refuted(self) -> tuple[str, Tensor] | None:
+        """Nothing is refuted near x* here."""
+        return None
+
 
 def sampled_stability(condition: ExponentialStability, system: ClosedLoop, box: Box, level: Any) -> Claim:
     """V > 0, V(x(T)) < (1 - rate T) V(x) and x(t) in the box, on {V <= level} less x*, for the loop's period T."""
@@ -154,16 +167,6 @@ def _graph(loop: SampledLoop) -> tuple[Graph, int, int]:
         after = graph.binary("add", after, step)
     (later,) = loop.graph.copy_into(graph, [loop.value], after)
     return graph, value, graph.binary("sub", graph.binary("mul", graph.constant([loop.shrinkage]), value), later)
-
-
-def neighbourhood(loop: SampledLoop) -> Neighbourhood | None:
-    """The largest R of its shape, inside the box, on which the matrix inequalities hold; None if none does."""
-    about, box = loop.about, loop.model.box
-    reach = torch.minimum(about - box.lower, box.upper - about)
-    half = shape(loop, about, reach) * (2.0 ** (-0.5 * torch.arange(HALVINGS, dtype=torch.float64)))[:, None]
-    low, high = about - half, about + half
-    good = definite(loop, low, high).nonzero().flatten()
-    return Neighbourhood(low[good[0]], high[good[0]]) if len(good) else None
 
 
 def definite(loop: SampledLoop, lower: Tensor, upper: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from ctrlnet.prover.second_order import bounds
 from ctrlnet.prover.slope import Slope
 
 SMALLEST_BATCH, LARGEST_BATCH = 4096, 1 << 15
+SMALLEST_ROUND = 96  # boxes: bounding fewer takes as long, since then the calls are what costs
 RESERVE = 1e-3  # of the level: what the checker may lose against us in bounding V
 EVERY = 2.0  # seconds between two reports of progress
 
@@ -130,10 +131,21 @@ class Search:
         return boxes[least.argsort(stable=True)[:batch]]
 
     def _split(self, part: Open) -> Open:
+        """Halves of the boxes, and halves of these as long as they are fewer than a round takes at no further cost."""
+        part = self._halved(part)
+        most = min(SMALLEST_ROUND, self.budget.boxes - self.bounded)
+        while 2 * len(part.node) <= most and bool(splittable(part.lower, part.upper).any(-1).all()):
+            part = self._halved(part)
+        return part
+
+    def _halved(self, part: Open) -> Open:
         axis = part.guide.masked_fill(~splittable(part.lower, part.upper), -math.inf).argmax(-1)
         node = self.forest.split(part.node, axis)
         lower, upper = halved(part.lower, part.upper, axis)
-        goal, least, guide = (p.repeat_interleave(2, 0) for p in (part.goal, part.least, part.guide))
+        weight = part.guide.scatter_reduce(
+            1, axis[:, None], torch.full((len(axis), 1), 0.5, dtype=torch.float64), "prod"
+        )
+        goal, least, guide = (p.repeat_interleave(2, 0) for p in (part.goal, part.least, weight))
         return Open(node, goal, lower, upper, least, guide)
 
     def _roots(self) -> Open:
@@ -168,7 +180,8 @@ class Search:
         lower, upper = boxes.lower, boxes.upper
         if self.problem.extend is not None:
             lower, upper = self.problem.extend(lower, upper)
-        forms = dict(zip(nodes, bounds(self.problem.graph, nodes, lower, upper), strict=True))
+        found = bounds(self.problem.graph, nodes, lower.to(self.budget.device), upper.to(self.budget.device))
+        forms = dict(zip(nodes, (form.to("cpu") for form in found), strict=True))
         self.bounded += len(boxes.node)
         least = boxes.least
         if value is not None:

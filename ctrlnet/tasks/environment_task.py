@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from ctrlnet.devices import device_named
 from ctrlnet.errors import UsageError
 from ctrlnet.sets import vector
 from ctrlnet.systems import ClosedLoop
@@ -23,7 +24,6 @@ from ctrlnet.training import (
     Row,
     StateSampler,
     check_weights,
-    device_named,
     fit,
     optimizer_named,
     seeded,

@@ -1,7 +1,7 @@
 """Training: states to sample, losses over them and along trajectories, the loop."""
 
 from ctrlnet.training.loop import Progress, Row, Schedule, fit, metrics_csv
-from ctrlnet.training.means import check_weights, device_named, optimizer_named, seeded
+from ctrlnet.training.means import check_weights, optimizer_named, seeded
 from ctrlnet.training.objective import Batch, LossWeights, RegionObjective, Trajectories
 from ctrlnet.training.pool import HardStates
 from ctrlnet.training.region import Within
@@ -21,7 +21,6 @@ __all__ = [
     "Trajectories",
     "Within",
     "check_weights",
-    "device_named",
     "fit",
     "metrics_csv",
     "optimizer_named",

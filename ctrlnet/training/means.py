@@ -1,4 +1,4 @@
-"""Optimizer, device and random numbers of a training."""
+"""Optimizer and random numbers of a training."""
 
 from __future__ import annotations
 
@@ -29,25 +29,6 @@ def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) ->
     except TypeError as cause:
         raise UsageError(f"The optimizer '{name}' does not take the options {dict(options)}: {cause}.") from cause
     return optimizer
-
-
-def device_named(name: str) -> torch.device:
-    """The torch device of that name, tried out.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as cause:
-        reason = str(cause).splitlines()[0]
-        unknown = reason.startswith("Expected one of")  # torch's list of every backend that it has ever heard of
-        why = "torch knows no such device" if unknown else reason.rstrip(".")
-        raise UsageError(
-            f"The device {name!r} cannot be used: {why}. Allowed: cpu, or cuda where there is one."
-        ) from cause
-    return device
 
 
 @contextmanager

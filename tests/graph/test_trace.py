@@ -57,6 +57,27 @@ def test_a_float32_module_is_traced_with_its_exact_weights() -> None:
     assert torch.allclose(evaluate(graph, [output], STATES)[0], expected, rtol=1e-12, atol=1e-12)
 
 
+NARROW = torch.randn(3, 3, generator=torch.Generator().manual_seed(4))
+
+
+def _narrow_product(x: Tensor) -> Tensor:
+    """A shape matrix computed in float32, which meets a state of float64."""
+    return (x * (x @ (NARROW.T @ NARROW + 0.1 * torch.eye(3, dtype=x.dtype)))).sum(-1)
+
+
+def test_rounding_to_float32_inside_is_no_lie() -> None:
+    graph, output = trace(_narrow_product, 3, STATES, ())
+    exact_shape = NARROW.double().T @ NARROW.double() + 0.1 * torch.eye(3, dtype=torch.float64)
+    expected = (STATES * (STATES @ exact_shape)).sum(-1)
+    assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_weights_of_float32_do_not_excuse_a_difference() -> None:
+    weight, calls = NARROW[0], [1.0, 1.0]
+    with pytest.raises(LyingTrace):
+        trace(lambda x: (x * weight).sum(-1) * (calls.pop() if calls else 1 + 1e-6), 3, STATES, ())
+
+
 def _through_numpy(x: Tensor) -> Tensor:
     return torch.from_numpy(np.sin(x.numpy())).sum(-1)
 
@@ -270,6 +291,35 @@ def test_failures_inside_the_function_are_errors_of_our_tree() -> None:
             trace(function, 3, STATES, ())
     with pytest.raises(NonFinite):
         trace(lambda x: x.sum(-1) * exact("1e400"), 3, STATES, ())
+
+
+def _columns(x: Tensor) -> Tensor:
+    return x[:, 0] * x[:, 1]
+
+
+def _asserting(x: Tensor) -> Tensor:
+    assert x.dim() == 2
+    return torch.cat([x[:, 1:], torch.sin(x[:, :1])], dim=1)
+
+
+COLUMN = torch.nn.Linear(3, 1).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("function", "tail", "given"),
+    [
+        (_columns, (), lambda x: _columns(x.reshape(-1, 3)).reshape(x.shape[:-1])),
+        (_asserting, (3,), lambda x: _asserting(x.reshape(-1, 3)).reshape(x.shape)),
+        (COLUMN, (), lambda x: COLUMN(x.reshape(-1, 3)).reshape(x.shape[:-1])),
+    ],
+)
+def test_a_function_of_batches_alone_is_told_how_to_be_given(
+    function: Callable[[Tensor], Tensor], tail: tuple[int, ...], given: Callable[[Tensor], Tensor]
+) -> None:
+    shape = "x.shape" if tail else r"x.shape\[:-1\]"
+    with pytest.raises((TraceError, ShapeError), match=rf"give lambda x: f\(x.reshape\(-1, 3\)\).reshape\({shape}\)"):
+        trace(function, 3, STATES, tail)
+    trace(given, 3, STATES, tail)
 
 
 def test_wrong_shapes_and_nan_are_errors() -> None:

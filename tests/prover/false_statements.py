@@ -14,13 +14,16 @@ from torch import Tensor
 from ctrlnet import (
     BarrierInvariance,
     Box,
+    ClosedLoop,
     DiscreteDecrease,
     DiscreteMap,
     Disturbed,
     ExponentialStability,
     HighOrderInvariance,
     NagumoInvariance,
+    Quantity,
     StayWithin,
+    System,
     UltimateBound,
     exact,
 )
@@ -42,6 +45,7 @@ class Stability:
     level: float | None = None
     at: tuple[float, ...] | None = None
     refused: bool = False  # an error before any proof is as good: the function cannot be meant
+    found: bool = True  # a state that refutes it is found; not where it fails in the limit or in a sliver alone
 
 
 def _half_gradient(x: Tensor) -> Tensor:
@@ -78,6 +82,62 @@ def _in_a_parameter(x: Tensor) -> Tensor:
     return torch.nn.Parameter(sliver, requires_grad=False) - x
 
 
+def _unless(x: Tensor, reads: Callable[[Tensor], list[float]]) -> Tensor:
+    """x' = -x but where x₁ > 0.9999, a sliver that sampled states miss, in a number read behind torch's back."""
+    pushes = [[1e6 * max(value - 0.9999, 0.0), 0.0] for value in reads(x[..., 0].reshape(-1))]
+    return torch.tensor(pushes, dtype=torch.float64).reshape(x.shape) - x
+
+
+def _applied(x: Tensor) -> list[float]:
+    values: list[float] = []
+    x.clone().apply_(lambda value: values.append(value) or value)
+    return values
+
+
+def _mapped(x: Tensor) -> list[float]:
+    values: list[float] = []
+    x.clone().map_(x, lambda value, other: values.append(other) or value)
+    return values
+
+
+def _printed(x: Tensor) -> list[float]:
+    return [float(str(value.reshape(1)).split("[")[1].split("]")[0]) for value in x]
+
+
+def _hooked(x: Tensor) -> list[float]:
+    values: list[Any] = []
+    leaf = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        half = leaf.square().sum() / 2
+        leaf.register_hook(lambda gradient: values.extend(gradient.numpy().tolist()))
+        torch.autograd.grad(half, leaf)
+    return values
+
+
+def _singular(x: Tensor) -> list[float]:
+    """1 where 0.9999 - x is not positive, told by an inverse that fails."""
+    values = []
+    for value in x:
+        try:
+            torch.linalg.inv(torch.relu(0.9999 - value).reshape(1, 1))
+            values.append(0.0)
+        except RuntimeError:
+            values.append(1.0)
+    return values
+
+
+def _less_a_kink(x: Tensor) -> Tensor:
+    """√(x₁² + 1/100) - 1/10 - |x₁|/2 + x₂²: flat at 0 but for the kink, so negative there."""
+    tenth = torch.full_like(x[..., :1], 0.1)
+    length = torch.linalg.vector_norm(torch.cat([x[..., :1], tenth], -1), dim=-1)
+    return length - tenth[..., 0] - 0.5 * x[..., 0].abs() + x[..., 1].square()
+
+
+def _another_value_at_the_step(x: Tensor) -> Tensor:
+    """-|x|² where x₁ = 0.3 exactly."""
+    return squares(x) * (2 - torch.heaviside(x[..., 0] - 0.3, torch.tensor(3.0, dtype=x.dtype)))
+
+
 def _narrow_bump(x: Tensor) -> Tensor:
     """x' = -x but on |x₁ - 1/2| < 5e-7, where x₁ grows."""
     bump = torch.relu(1 - 2e6 * torch.abs(x[..., :1] - 0.5))
@@ -108,14 +168,14 @@ STABILITY: dict[str, Stability] = {
     "a policy scaled by -1": Stability(quadratic, partial(pendulum, gain=-1.0)),
     "V with the wrong sign": Stability(lambda x: -quadratic(x), pendulum),
     "V of mixed sign": Stability(lambda x: x[..., 0].square() - x[..., 1].square(), lambda x: -x, UNIT),
-    "V zero along a line": Stability(lambda x: x[..., 0].square(), lambda x: -x, UNIT),
+    "V zero along a line": Stability(lambda x: x[..., 0].square(), lambda x: -x, UNIT, found=False),
     "V zero at a second point": Stability(
         lambda x: squares(x) * (x - 0.5).square().sum(-1), lambda x: -x, UNIT, level=0.2
     ),
     "V positive at the equilibrium": Stability(lambda x: squares(x) + 1e-12, lambda x: -x, UNIT),
     "a level that reaches the boundary": Stability(squares, lambda x: -x, UNIT, level=1.0),
     "a level beyond the boundary": Stability(squares, lambda x: -x, UNIT, level=1.05),
-    "a rate just too large": Stability(squares, lambda x: -x, UNIT, rate=2.0),
+    "a rate just too large": Stability(squares, lambda x: -x, UNIT, rate=2.0, found=False),
     "a rate too large by 1e-9": Stability(squares, lambda x: -x, UNIT, rate=2 + 1e-9, level=0.5),
     "no decay at all": Stability(squares, lambda x: torch.stack([x[..., 1], -x[..., 0]], -1), UNIT, rate=1e-9),
     "a field moved by 1e-9": Stability(quadratic, partial(pendulum, offset=1e-9)),
@@ -124,18 +184,18 @@ STABILITY: dict[str, Stability] = {
     "too little torque": Stability(quadratic, partial(pendulum, limit=0.5), level=4.0),
     "a gradient that lies": Stability(_half_gradient, pendulum),
     "a field through numpy": Stability(squares, _through_numpy, UNIT, refused=True),
-    "a counterexample in a box of width 1e-6": Stability(squares, _narrow_bump, UNIT, level=0.5),
-    "one side of a kink at the equilibrium": Stability(squares, _one_sided, UNIT),
+    "a counterexample in a box of width 1e-6": Stability(squares, _narrow_bump, UNIT, level=0.5, found=False),
+    "one side of a kink at the equilibrium": Stability(squares, _one_sided, UNIT, found=False),
     "a thin layer above a kink of V": Stability(_kinked_value, _pushed_up, UNIT, level=0.9),
     "a limit cycle inside": Stability(
         squares, lambda x: x * (squares(x)[..., None] - 0.25), Box([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=0.3
     ),
     "a saddle": Stability(squares, lambda x: torch.stack([-x[..., 0], 0.01 * x[..., 1]], -1), UNIT),
     "a quotient that is undefined inside": Stability(
-        squares, lambda x: -x + 0.0 / (x[..., :1] - 0.25), UNIT, level=0.5
+        squares, lambda x: -x + 0.0 / (x[..., :1] - 0.25), UNIT, level=0.5, found=False
     ),
     "a quotient that is undefined at the equilibrium": Stability(
-        squares, lambda x: -x + (x / x[..., :1] - x / x[..., :1]), UNIT, refused=True
+        squares, lambda x: -x + (x / x[..., :1] - x / x[..., :1]), UNIT, refused=True, found=False
     ),
     "a clipped copy of the state through numpy": Stability(squares, _clipped_in_place, UNIT, rate=1.9, refused=True),
     "a small unit through numpy": Stability(
@@ -145,6 +205,20 @@ STABILITY: dict[str, Stability] = {
         squares, _behind_a_view, UNIT, level=0.99985, refused=True
     ),
     "a field in a parameter made of the state": Stability(squares, _in_a_parameter, UNIT, level=0.99985, refused=True),
+    **{
+        f"a sliver through {name}": Stability(
+            squares, partial(_unless, reads=reads), UNIT, level=0.99985, refused=True, found=False
+        )
+        for name, reads in {
+            "apply_": _applied,
+            "map_": _mapped,
+            "print": _printed,
+            "a hook": _hooked,
+            "a singular matrix": _singular,
+        }.items()
+    },
+    "V less a kink": Stability(_less_a_kink, lambda x: -x, UNIT, rate=0.01, level=0.2, found=False),
+    "V of another value at a step": Stability(_another_value_at_the_step, lambda x: -x, UNIT, refused=True),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
     ),
@@ -159,6 +233,7 @@ class Claimed:
     system: Any
     box: Box = UNIT
     level: float | None = None
+    found: bool = True
 
 
 LINE = Box([-1.0], [1.0])
@@ -188,13 +263,26 @@ def _turn(x: Tensor) -> Tensor:
     return torch.stack([x[..., 1], -x[..., 0]], -1)
 
 
+def _plant(f: Function, gains: tuple[Function | float, ...], low: float = -1.0, high: float = 1.0) -> System:
+    """x' = f(x) + g(x) u with one control in [low, high], and the entries of g."""
+
+    def g(x: Tensor) -> Tensor:
+        parts = [gain(x) if callable(gain) else torch.full_like(x[..., 0], gain) for gain in gains]
+        return torch.stack(parts, -1).unsqueeze(-1)
+
+    state = [Quantity(f"x{i}", "1") for i in range(len(gains))]
+    return System(f, g, state=state, control=[Quantity("u", "1")], limits=Box([low], [high]))
+
+
 KINDS: dict[str, Claimed] = {
-    "discrete: kappa at equality": Claimed(DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x)),
+    "discrete: kappa at equality": Claimed(
+        DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x), found=False
+    ),
     "discrete: kappa too large by 1e-9": Claimed(
         DiscreteDecrease(squares, exact("0.190000001")), DiscreteMap(lambda x: x * exact("0.9")), level=0.5
     ),
     "discrete: a spike of width 1e-6": Claimed(
-        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.9 * _spike(x)), level=0.9
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.9 * _spike(x)), level=0.9, found=False
     ),
     "discrete: the next state leaves the box": Claimed(
         DiscreteDecrease(lambda x: x[..., 0].square() + 18 * x[..., 1].square(), exact("0.3")),
@@ -205,27 +293,30 @@ KINDS: dict[str, Claimed] = {
         DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 1e-300)
     ),
     "discrete: one side of a kink": Claimed(
-        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.6 * torch.relu(x))
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.6 * torch.relu(x)), found=False
     ),
     "discrete: a one-norm under a turn": Claimed(
-        DiscreteDecrease(_norm_one, 0.001), DiscreteMap(partial(_rotated, angle=0.1))
+        DiscreteDecrease(_norm_one, 0.001), DiscreteMap(partial(_rotated, angle=0.1)), found=False
     ),
     "discrete: a disturbance too large by 1e-3": Claimed(
-        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x, d: d * x, Box([0.0], [0.95]))
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x, d: d * x, Box([0.0], [0.95])), found=False
     ),
-    "a one-norm under an oscillator": Claimed(ExponentialStability(_norm_one, 0.001), _turn),
+    "a one-norm under an oscillator": Claimed(ExponentialStability(_norm_one, 0.001), _turn, found=False),
     "a one-norm that grows on one ray": Claimed(
         ExponentialStability(_norm_one, 0.1),
         lambda x: torch.stack([-x[..., 0], -x[..., 1] + 2 * torch.relu(x[..., 1])], -1),
+        found=False,
     ),
     "a parameter interval too wide": Claimed(
         ExponentialStability(squares, exact("0.1")), Disturbed(lambda x, d: -d * x, Box([0.04], [1.0])), level=0.5
     ),
     "a disturbance at the equilibrium": Claimed(
-        ExponentialStability(squares, 0.1), Disturbed(lambda x, d: -x + 1e-12 * d, Box([-1.0, -1.0], [1.0, 1.0]))
+        ExponentialStability(squares, 0.1),
+        Disturbed(lambda x, d: -x + 1e-12 * d, Box([-1.0, -1.0], [1.0, 1.0])),
+        found=False,
     ),
     "an ultimate bound below what the disturbance allows": Claimed(
-        UltimateBound(squares, 0.0199, 0.5), Disturbed(lambda x, d: -x + d, Box([-0.1, -0.1], [0.1, 0.1]))
+        UltimateBound(squares, 0.0199, 0.5), Disturbed(lambda x, d: -x + d, Box([-0.1, -0.1], [0.1, 0.1])), found=False
     ),
     "an ultimate bound across a limit cycle": Claimed(
         UltimateBound(squares, 0.1, 0.5), lambda x: x * (0.25 - squares(x))[..., None]
@@ -242,7 +333,7 @@ KINDS: dict[str, Claimed] = {
     "Nagumo with a kink where one side fails": Claimed(
         NagumoInvariance(_wedge), lambda x: torch.stack([0 * x[..., 0] + 0.5, 0 * x[..., 0] + 1.0], -1)
     ),
-    "Nagumo along the boundary": Claimed(NagumoInvariance(lambda x: 0.25 - squares(x)), _turn),
+    "Nagumo along the boundary": Claimed(NagumoInvariance(lambda x: 0.25 - squares(x)), _turn, found=False),
     "Nagumo where grad h vanishes": Claimed(NagumoInvariance(lambda x: (x[..., 0] - 0.5) ** 3), lambda x: 0 * x + 1.0),
     "a barrier that the disturbance crosses": Claimed(
         BarrierInvariance(lambda x: 0.25 - squares(x), 1.0),
@@ -251,6 +342,7 @@ KINDS: dict[str, Claimed] = {
     "a barrier crossed in a spike": Claimed(
         BarrierInvariance(lambda x: 0.5 - x[..., 1], 1.0),
         lambda x: torch.cat([-x[..., :1], -x[..., 1:] + 3 * _spike(x)], -1),
+        found=False,
     ),
     "a barrier whose set leaves the box": Claimed(
         BarrierInvariance(lambda x: 0.5 - x[..., 0], 1.0), lambda x: torch.stack([-x[..., 0], x[..., 1]], -1)
@@ -271,6 +363,79 @@ KINDS: dict[str, Claimed] = {
     "a box left through a corner": Claimed(StayWithin(UNIT), _turn),
     "a box left through a sliver of a face": Claimed(
         StayWithin(UNIT), lambda x: torch.cat([-x[..., :1], -x[..., 1:] + 3 * _spike(x)], -1)
+    ),
+    "a control: too small": Claimed(ExponentialStability(squares, 0.5), _plant(lambda x: x, (1.0,)), LINE, level=0.7),
+    "a control: too small by a rounding": Claimed(  # 5|x|/4 < 1, so the level is 16/25
+        ExponentialStability(squares, 0.5), _plant(lambda x: x, (1.0,)), LINE, level=0.64, found=False
+    ),
+    "a control: the level touches the box": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: 0 * x, (1.0,)), LINE, level=1.0
+    ),
+    "a control: none holds the equilibrium": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: x + 2.0, (1.0,)), LINE, level=0.1
+    ),
+    "a control: the one at rest missed by 1e-12": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: -x, (1.0,), 1e-12, 1.0), LINE, level=0.1
+    ),
+    "a control: a mode out of reach": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: x, (1.0, 0.0)), UNIT, level=0.5
+    ),
+    "a control: none at one state": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: x, (lambda x: 10 * (x[..., 0] - 0.3),)), LINE, level=0.2
+    ),
+    "a control: none in a sliver of width 1e-6": Claimed(
+        ExponentialStability(squares, 0.5),
+        _plant(lambda x: x, (lambda x: 1 - _spike(x)[..., 0],)),
+        LINE,
+        level=0.2,
+        found=False,
+    ),
+    "a control: one side of a kink is too strong": Claimed(
+        ExponentialStability(squares, 0.5), _plant(lambda x: 3 * torch.relu(x), (1.0,)), LINE, level=0.2
+    ),
+    "a control: it switches its sign": Claimed(
+        ExponentialStability(squares, 0.5),
+        _plant(lambda x: x, (lambda x: torch.where(x[..., 0] > 0.3, -1.0, 1.0 + 0 * x[..., 0]),)),
+        LINE,
+        level=0.2,
+        found=False,
+    ),
+    "a control: its effect is undefined at one state": Claimed(
+        ExponentialStability(squares, 0.5),
+        _plant(lambda x: -x, (lambda x: 1e-3 / (x[..., 0] - 0.25),)),
+        LINE,
+        level=0.2,
+        found=False,
+    ),
+    "a control: V and h want opposite ones": Claimed(
+        (ExponentialStability(squares, 0.5), BarrierInvariance(lambda x: x[..., 0] - 0.25, 0.1)),
+        _plant(lambda x: 0 * x, (1.0,)),
+        LINE,
+        level=0.5,
+    ),
+    "a control: two barriers want opposite ones": Claimed(
+        (
+            BarrierInvariance(lambda x: 0.25 - x[..., 0].square(), 1.0),
+            BarrierInvariance(lambda x: x[..., 0] + 0.25, 0.0),
+            BarrierInvariance(lambda x: 0.25 - x[..., 0], 0.0),
+        ),
+        _plant(lambda x: 0 * x, (1.0,)),
+        LINE,
+    ),
+    "a control: the barrier's set meets the box": Claimed(
+        BarrierInvariance(lambda x: 0.5 - x[..., 1], 1.0), _plant(lambda x: 0 * x, (0.0, 1.0))
+    ),
+    "a control: a barrier that it reaches through the speed alone": Claimed(
+        BarrierInvariance(lambda x: 0.5 - x[..., 0].square() - 0.01 * x[..., 1].square(), 0.5),
+        _plant(lambda x: torch.stack([x[..., 1], 0 * x[..., 0]], -1), (0.0, 1.0)),
+        Box([-1.0, -8.0], [1.0, 8.0]),
+    ),
+    "a period too long by 1 %": Claimed(  # (1 - T)² < 1 - T/2 for T < 3/2
+        ExponentialStability(squares, 0.5),
+        ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: -x, period=1.515),
+        LINE,
+        level=0.9,
+        found=False,
     ),
     "a conjunction with one false part": Claimed(
         (ExponentialStability(squares, 1.9), StayWithin(UNIT), BarrierInvariance(lambda x: x[..., 0] - 0.5, 0.1)),

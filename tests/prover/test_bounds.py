@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ctrlnet.graph import PRIMITIVES, Graph, gradient
+from ctrlnet.prover import second_order
 from ctrlnet.prover.interval import RULES, interval_bounds
 from ctrlnet.prover.slope import FORMS, slope_bounds
 from tests.prover.enclosure import assert_enclosed
@@ -96,3 +97,12 @@ def test_slope_forms_shrink_quadratically() -> None:
     center = torch.full((1, graph.dimension), 0.3, dtype=torch.float64)
     remainders = [slope_bounds(graph, [output], center - h, center + h)[0].remainder.item() for h in (1e-2, 1e-3)]
     assert remainders[1] < 0.02 * remainders[0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_all_tensors_of_a_bound_are_on_the_device_of_the_boxes(seed: int) -> None:
+    """Shown without another device: on "meta", which computes shapes alone and mixes with no other."""
+    graph, output = random_graph(seed)
+    corner = torch.zeros(3, graph.dimension, dtype=torch.float64, device="meta")
+    for form in (*slope_bounds(graph, [output], corner, corner), *second_order.bounds(graph, [output], corner, corner)):
+        assert form.terms.device == form.range.lower.device == corner.device

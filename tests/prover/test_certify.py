@@ -64,7 +64,7 @@ def test_a_neural_policy_on_the_pendulum(activation: type[torch.nn.Module], tmp_
     verdict = certify(ExponentialStability(quadratic, exact("0.1")), loop, Box([-3.0, -12.0], [3.0, 12.0]))
     assert verdict.status == "certified", verdict.reason
     assert verdict.level >= 0.97 * verdict.sampled_level
-    assert {"proved", "excluded", "equilibrium"} == set(verdict.leaves.kind)
+    assert {"proved", "equilibrium"} <= set(verdict.leaves.kind) <= {"proved", "excluded", "equilibrium"}
     path = verdict.save(tmp_path / "V.cert")
     assert check(path).ok
     assert path.stat().st_size < 20_000
@@ -269,3 +269,18 @@ def test_the_certificate_holds_rates_as_declared() -> None:
     verdict = certify(ExponentialStability(squares, exact("0.1")), lambda x: -x, UNIT)
     assert b'"rate":"1/10"' in verdict.certificate
     assert Fraction(1, 10) != Fraction(0.1)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    with pytest.raises(UsageError, match="abacus"):
+        Budget(device="abacus")
+
+
+@pytest.mark.cuda
+def test_boxes_are_bounded_on_a_gpu() -> None:
+    """The order of summation differs there, so that single boxes may be split otherwise; the claim does not."""
+    condition, box, loop = ExponentialStability(quadratic, exact("0.1")), Box([-3.0, -12.0], [3.0, 12.0]), neural_loop
+    here = certify(condition, loop(policy_network(0)), box)
+    there = certify(condition, loop(policy_network(0)), box, budget=Budget(device="cuda"))
+    assert there.status == "certified"
+    assert there.level == pytest.approx(here.level, rel=1e-3)

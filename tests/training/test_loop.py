@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ctrlnet import NonFinite, UsageError
-from ctrlnet.training import Row, Schedule, device_named, fit, metrics_csv
+from ctrlnet.devices import device_named
+from ctrlnet.training import Row, Schedule, fit, metrics_csv
 
 
 class Parabola:

@@ -69,7 +69,10 @@ def _masked_fill(graph: Graph, a: Traced, mask: Traced, value: Any) -> Traced:
 
 
 def _heaviside(graph: Graph, a: Traced, values: Traced) -> Traced:
-    """1 or 0, and both at zero."""
+    """1 or 0, and both at zero, where torch's own value must not be a third one: it lies between them."""
+    held = graph.held(values.node)
+    if held is None or not all(0 <= value <= 1 for value in held.fractions):
+        raise NotImplementedError("a value at zero that is not a constant between 0 and 1")
     return t.positive(graph, t.broadcast_all(graph, (a, values))[0], 1, 0)
 
 

@@ -125,6 +125,8 @@ UNINITIALISED = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty
 # Operations that only ask, of shapes or of the success of an algorithm.
 QUESTIONS = {aten.is_same_size, aten._has_same_storage_numel, aten._linalg_check_errors}
 
+RAISING = {aten.linalg_inv_ex, aten._linalg_solve_ex}  # torch raises an error where the matrix is singular
+
 CONVERSIONS = {aten._to_copy, aten.to, aten.type_as}  # of the floating-point format, or from truth values to numbers
 NOT_LINEAR = {aten.scatter.reduce, aten.scatter.value_reduce}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 
 from ctrlnet.errors import NonFinite
@@ -68,7 +69,7 @@ def broadcast(graph: Graph, value: Traced, shape: Shape) -> Traced:
 
 def broadcast_all(graph: Graph, values: Iterable[Traced]) -> list[Traced]:
     values = list(values)
-    shape = tuple(torch.broadcast_shapes(*(value.shape for value in values)))
+    shape = np.broadcast_shapes(*(value.shape for value in values))  # torch has one that imports sympy first
     return [broadcast(graph, value, shape) for value in values]
 
 

@@ -1,0 +1,99 @@
+"""What a search has shown, as a verdict: certified only if the independent checker confirms the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctrlnet.checker import check_bytes, refusal_without_leaves
+from ctrlnet.prover.certificate import certificate_bytes
+from ctrlnet.prover.claims import Claim
+from ctrlnet.prover.equilibrium import Neighbourhood
+from ctrlnet.prover.forest import EXCLUDED, KINDS, Forest
+from ctrlnet.prover.search import Search
+from ctrlnet.prover.verdict import Leaves, Verdict
+
+SHRINKS = 24  # sizes of R tried, down to a 3600th
+
+
+def concluded(
+    claim: Claim, search: Search, level: float | None, local: Neighbourhood | None, provenance: Mapping[str, Any]
+) -> Verdict:
+    """The verdict of a search that has ended with a level, None for no proof."""
+    trees = claim.proof(search.forest, local)
+    _, lower, upper, kind = search.forest.leaves(0)
+    verdict = Verdict(
+        "undecided",
+        claim.words,
+        sampled_level=search.falsifier.sampled,
+        limiting_state=search.falsifier.worst,
+        boxes=search.bounded,
+        seconds=search.seconds,
+        leaves=Leaves(lower, upper, [KINDS[k] for k in kind.tolist()]),
+        trees=trees,
+    )
+    if level is None or (claim.level_name is not None and not claim.above < level < float("inf")):
+        return _without_proof(claim, search, verdict)
+    said = claim.document(level)
+    data = certificate_bytes(said["statement"], said["graphs"], trees, provenance)
+    report = check_bytes(data)
+    if not report.ok:
+        return replace(verdict, reason=f"The checker did not confirm the proof: {report.reason}", report=report)
+    return replace(
+        verdict,
+        status="certified",
+        statement=report.statement,
+        level=0.0 if claim.level_name is None else level,
+        report=report,
+        certificate=data,
+    )
+
+
+def confirmed(claim: Claim, local: Neighbourhood) -> Neighbourhood | Verdict:
+    """R, or the first of 0.7 R, 0.49 R, ... for which the checker confirms the clause at the equilibrium.
+
+    It is asked before the search, about a proof whose trees leave everything out: it looks at R before it does at them.
+    """
+    assert claim.loop is not None
+    goals = claim.problem.goals
+    forest = Forest(torch.stack([goal.lower for goal in goals]), torch.stack([goal.upper for goal in goals]))
+    forest.settle(torch.arange(len(goals)), EXCLUDED)
+    said, reason = claim.document(claim.level), ""
+    for _ in range(SHRINKS):
+        data = certificate_bytes(said["statement"], said["graphs"], claim.proof(forest, local), {})
+        reason = refusal_without_leaves(data)
+        if not reason:
+            return local
+        if local.trees is not None:
+            break
+        local = local.shrunk(0.7, claim.loop.about)
+    words = f"Undecided at the equilibrium: the checker did not confirm any box around it: {reason}."
+    return Verdict("undecided", claim.words, words)
+
+
+def _without_proof(claim: Claim, search: Search, verdict: Verdict) -> Verdict:
+    x = search.falsifier.worst
+    if search.falsifier.refuted and x is not None:
+        return replace(verdict, status="falsified", reason=false_at(x, search.level), counterexample=x)
+    if (
+        claim.level_name is not None
+        and search.level is None
+        and search.falsifier.ceiling <= 0
+        and claim.loop is not None
+    ):
+        return replace(verdict, reason="V is not positive at a sampled state: no level is true.")
+    if search.falsifier.hopeless and x is not None:
+        return replace(verdict, reason=f"The bounds do not show the claim at the single state x = {x.tolist()}.")
+    if search.interrupted:
+        return replace(verdict, reason="The search was interrupted; go on with certify(..., start=verdict).")
+    spent = search.budget.spent(search.seconds, search.bounded)
+    return replace(verdict, reason=f"Boxes were left open{' below the level' if claim.level_name else ''}: {spent}.")
+
+
+def false_at(x: Tensor, level: float | None) -> str:
+    """A refutation in words."""
+    return f"The statement is false at x = {x.tolist()}{'' if level is None else f', where V(x) <= {level}'}."
