@@ -1,18 +1,21 @@
 """The time derivatives psi1 = h' + a1 h and psi2 = psi1' + a2 psi1 along x' = F(x), where h is twice differentiable.
 
-    psi1 = grad h.F + a1 h,   d_j psi1 = sum_k (d_jk h F_k + d_k h d_j F_k) + a1 d_j h,   psi2 = grad psi1.F + a2 psi1.
+    psi1 = grad h.F + a1 h,   d_j psi1 = sum_k (d_jk h F_k + d_k h d_j F_k) + a1 d_j h,
+    psi2 = h'' + (a1 + a2) h' + a1 a2 h,   h'' = Hess h (F, F) + grad h.(DF F).
 
-F may have kinks: d_j F_k is Clarke's, and so is the enclosure of d_j psi1. Where it is unbounded psi2 is NaN.
+F may have kinks: d_j F_k is Clarke's, and so are the enclosures of d_j psi1 and of g.F for g in Clarke's gradient of
+psi1, by forms of second order. Where second derivatives of h or DF are unbounded so is psi2.
 
 Source: Xiao, Belta, High-order control barrier functions, IEEE Trans. Automatic Control 67 (2022), eqs 7-8.
 """
 
 from __future__ import annotations
 
-from ctrlnet.checker.enclosures import Enclosed, hessian, jacobian, magnitude, unbounded, undefined
+from ctrlnet.checker.enclosures import Enclosed, form_of, formed, hessian, jacobian
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
-from ctrlnet.checker.leaves import middle
+from ctrlnet.checker.taylor import add, constant, multiply, variables
+from ctrlnet.checker.taylor_rules import Value, evaluate
 
 
 class Derivatives:
@@ -23,31 +26,18 @@ class Derivatives:
 
     def first(self, box: Interval, order: int) -> Interval:
         """psi1 as a jet (1, B, 1) or (1 + n, B, 1)."""
-        return self._first(self.h(box, order + 1)[:, :, 0], self.F(box, order), order)[:, :, None]
-
-    def second(self, box: Interval) -> Enclosed:
-        """psi2, with the mean value forms of all its parts but the second derivatives of h and the first of F."""
-        centre, n = middle(box), self.h.n
-        d, h, f = (box - centre).T, self.h(box, 2)[:, :, 0], self.F(box, 1)
-        h_centre, f_centre = self.h(centre, 2)[:, :, 0], self.F(centre, 1)
-        value = h[0].within(h_centre[0] + (h[1 : 1 + n] * d).sum(0))
-        gradient = h[1 : 1 + n].within(h_centre[1 : 1 + n] + (hessian(h, n) * d).sum(1))
-        field = f[0].within(f_centre[0] + (jacobian(f) * d).sum(1).T)
-        h, f = stack([value[None], gradient, h[1 + n :]]), stack([field[None], f[1:]])
-        psi = self._first(h, f, 1)
-        at_middle = self._first(h_centre, f_centre, 1)
-        psi = stack([psi[:1].within(at_middle[:1] + (psi[1:] * d).sum(0)), psi[1:]])
-        width = magnitude(d).T  # no gradient of psi2 is at hand: the widest dimension is bisected
-        return Enclosed(self._second(psi, f), self._second(at_middle, f_centre), width)
-
-    def _first(self, h: Interval, f: Interval, order: int) -> Interval:
-        n, rate = self.h.n, self.rates[0]
+        n, rate, h, f = self.h.n, self.rates[0], self.h(box, order + 1)[:, :, 0], self.F(box, order)
         g, field = h[1 : 1 + n], f[0].T
-        value = ((g * field).sum(0) + rate * h[0])[None]
+        value = ((g * field).sum(0) + rate * h[0])[None, :, None]
         if order == 0:
             return value
         bent = (hessian(h, n) * field).sum(1) + (jacobian(f) * g[:, None]).sum(0)
-        return stack([value, bent + rate * g])
+        return stack([value, (bent + rate * g)[:, :, None]])
 
-    def _second(self, psi: Interval, f: Interval) -> Interval:
-        return undefined((psi[1:] * f[0].T).sum(0) + self.rates[1] * psi[0], unbounded(psi[1:]))
+    def second(self, box: Interval) -> Enclosed:
+        """psi2 = psi1' + a2 psi1."""
+        x, (a1, a2) = variables(box), [constant(rate[None], self.h.n) for rate in self.rates]
+        f, df = evaluate(self.F, Value([x, form_of(self.F, box).forms[0]], box)).forms
+        h, dh, ddh = evaluate(self.h, Value([x, f, df], box)).forms
+        psi, dpsi = add(dh, multiply(a1, h)), add(ddh, multiply(a1, dh))
+        return formed(add(dpsi, multiply(a2, psi)), box)

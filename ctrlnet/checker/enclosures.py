@@ -20,17 +20,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ctrlnet.checker.interval import Array, Interval
+from ctrlnet.checker.interval import Array, Interval, Mask
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import Outcome, every, middle
+from ctrlnet.checker.taylor import Form, add, centred, constant, entries, multiply, span, tight, variables
+from ctrlnet.checker.taylor_rules import Value, evaluate
 
 Function = Callable[[Interval, int], Interval]
 """A function of boxes (B, N) and of the order, 0 or 1, to jets (1, B, m) or (1 + N, B, m); an `Evaluator` is one."""
-Reading = Callable[[Interval], NDArray[np.bool_]]
+Reading = Callable[[Interval], Mask]
 """What an enclosure (B, m) of values shows, for each of the B boxes."""
 ZERO = Interval(np.zeros(1), np.zeros(1))
+FEW = 2
+"""In so many variables expansions are quicker than forms of second order, and prove nearly as much."""
 
 
 class Enclosed(NamedTuple):
@@ -48,9 +51,35 @@ class Enclosed(NamedTuple):
         """The claim that it is negative."""
         return Outcome(self.value.hi < 0, self.middle.lo >= 0, self.doubt)
 
+    def open(self) -> Mask:
+        """Where neither is shown."""
+        return ~((self.value.lo > 0) | (self.value.hi < 0))
+
+
+def formed(form: Form, box: Interval) -> Enclosed:
+    """A scalar from its form of second order: `tight` where its sign is open."""
+    form, width = form.over(box), box.hi - box.lo
+    value, share = span(form)[:, 0], width / width.max(1, keepdims=True)
+    doubt = np.abs(form.linear[:, :, 0].T) + np.abs(form.matrices()).sum(2) + form.rest * share
+    found = Enclosed(value, centred(form)[:, 0], doubt)
+    open_ = found.open()
+    if open_.any():
+        narrowed(value, open_, tight(form.of(open_)))
+    return found
+
+
+def narrowed(a: Interval, where: Mask, b: Interval) -> None:
+    """Intersect entries of a with b, in place; where one is NaN the other holds."""
+    a.lo[where], a.hi[where] = np.fmax(a.lo[where], b.lo), np.fmin(a.hi[where], b.hi)
+
+
+def form_of(f: Evaluator, box: Interval) -> Value:
+    """A graph over boxes (B, N), a function of the first n of N variables."""
+    return evaluate(f, Value([entries(variables(box), slice(f.n))], box[:, : f.n]))
+
 
 def judged(f: Function, box: Interval, proves: Reading, refutes: Reading) -> Outcome:
-    """A claim on the values of f, by its natural enclosure, and where that is not enough by its mean value form."""
+    """A claim on the values of f, by its natural enclosure, its mean value form, its form of second order."""
     proved = proves(f(box, 0)[0])
     refuted, doubt, left = np.zeros_like(proved), np.zeros(box.shape), ~proved
     if left.any():
@@ -60,6 +89,10 @@ def judged(f: Function, box: Interval, proves: Reading, refutes: Reading) -> Out
         better = jet[0].within(at_middle + (jet[1:] * d).sum(0))
         proved[left], refuted[left] = proves(better), refutes(at_middle)
         doubt[left] = (magnitude(jet[1:]) * magnitude(d)).max(2).T
+    left = ~(proved | refuted)
+    if left.any() and isinstance(f, Evaluator):
+        part = box[left]
+        proved[left] = proves(tight(form_of(f, part).forms[0].over(part))[:, None])
     return Outcome(proved, refuted, doubt)
 
 
@@ -101,8 +134,31 @@ def increase(h: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> Outco
     return flow(h, F, box, rate)[1].positive()
 
 
-def flow(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
+def flow(V: Evaluator, F: Function, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
     """V and G = g.F + rate V on boxes (B, N), for every g in Clarke's gradient of V, a function of the first n.
+
+    By forms of second order where F is a graph; in `FEW` variables only where expansions leave the sign of G open.
+    """
+    if not isinstance(F, Evaluator):
+        return expanded(V, F, box, rate)
+    if box.shape[1] > FEW:
+        return _formed(V, F, box, rate)
+    found = expanded(V, F, box, rate)
+    open_ = found[1].open()
+    if open_.any():
+        for mine, other in zip(found, _formed(V, F, box[open_], rate), strict=True):
+            narrowed(mine.value, open_, other.value)
+    return found
+
+
+def _formed(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
+    x, f = entries(variables(box), slice(V.n)), form_of(F, box).forms[0]
+    v, slope = evaluate(V, Value([x, f], box[:, : V.n])).forms
+    return formed(v, box), formed(add(slope, multiply(constant(rate[None], x.n), v)), box)
+
+
+def expanded(V: Evaluator, F: Function, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
+    """The same by expansions about the midpoint.
 
     Where the gradient is unbounded G is NaN: there V(x(t)) need not be absolutely continuous.
     """
@@ -162,12 +218,12 @@ def padded(a: Interval, shape: tuple[int, ...]) -> Interval:
     return Interval(*(np.pad(bound, [*missing, (0, 0)]) for bound in (a.lo, a.hi)))
 
 
-def unbounded(a: Interval) -> NDArray[np.bool_]:
+def unbounded(a: Interval) -> Mask:
     """Boxes (B,) on which a part of a (m, B) is infinite or undefined."""
     return np.asarray(~(np.isfinite(a.lo) & np.isfinite(a.hi)).all(0))
 
 
-def undefined(a: Interval, where: NDArray[np.bool_]) -> Interval:
+def undefined(a: Interval, where: Mask) -> Interval:
     """NaN on the boxes chosen."""
     return Interval(np.where(where, np.nan, a.lo), np.where(where, np.nan, a.hi))
 

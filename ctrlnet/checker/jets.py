@@ -44,12 +44,13 @@ class Evaluator:
         for i in self.graph.needed:
             node = self.graph.nodes[i]
             arguments = [values[a] for a in node.arguments]
-            values[i] = inputs if node.operation == "input" else self._apply(jets, node, i, arguments)
+            values[i] = inputs if node.operation == "input" else self.apply(jets, node, i, arguments)
             for expired in self.graph.expired.get(i, ()):
                 del values[expired]
         return jets.whole(values[self.graph.output], len(box.lo))
 
-    def _apply(self, jets: Jets, node: Node, i: int, arguments: list[Jet]) -> Jet:
+    def apply(self, jets: Jets, node: Node, i: int, arguments: list[Jet]) -> Jet:
+        """Node i of its arguments."""
         if node.operation in FUNCTIONS:
             return jets.chain(arguments[0], FUNCTIONS[node.operation])
         if node.operation == "mul" and node.arguments[0] == node.arguments[1]:

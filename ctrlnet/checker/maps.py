@@ -18,10 +18,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctrlnet.checker.enclosures import Enclosed, hessian, jacobian, magnitude, outer, padded, symmetric
+from ctrlnet.checker.enclosures import (
+    Enclosed,
+    Function,
+    form_of,
+    formed,
+    hessian,
+    jacobian,
+    magnitude,
+    outer,
+    padded,
+    symmetric,
+)
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import Outcome, middle
+from ctrlnet.checker.taylor import add, constant, multiply, negative
+from ctrlnet.checker.taylor_rules import evaluate
 
 
 class Step(NamedTuple):
@@ -41,8 +54,19 @@ class Step(NamedTuple):
         return Outcome(np.asarray(proved), np.asarray(refuted), magnitude(self.doubt).max(0).T)
 
 
-def step(V: Evaluator, F: Evaluator, box: Interval, factor: Interval, offset: Interval) -> Step:
+def step(V: Evaluator, F: Function, box: Interval, factor: Interval, offset: Interval) -> Step:
     """Enclose one step from all states and disturbances of boxes (B, N); factor and offset of shape (1,)."""
+    if not isinstance(F, Evaluator):
+        return expanded(V, F, box, factor, offset)
+    v, y = form_of(V, box).forms[0], form_of(F, box)
+    fall = add(multiply(constant(factor[None], v.n), v), negative(evaluate(V, y).forms[0]))
+    w, form = add(constant(offset[None], v.n), fall), y.forms[0].over(box)
+    ramp, p = np.abs(form.linear.transpose(2, 0, 1)), F(middle(box), 0)[0]
+    return Step(formed(v, box), formed(w, box), y.range.broadcast(*form.rest.shape), p, Interval(ramp, ramp))
+
+
+def expanded(V: Evaluator, F: Function, box: Interval, factor: Interval, offset: Interval) -> Step:
+    """The same by the expansions above."""
     (n, N), centre = (V.n, box.shape[1]), middle(box)
     e, f, p = (box - centre).T, F(box, 1), F(centre, 0)
     A = jacobian(f)

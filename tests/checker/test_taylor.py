@@ -1,0 +1,388 @@
+"""Forms of second order: they hold exact values and derivatives, and what is left out is of third order."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import certificates as c
+import numpy as np
+import proofs as p
+import pytest
+import taylor as oracle
+from flint import arb
+from random_graphs import random_box, random_graph, random_points
+
+from ctrlnet.checker import check_bytes, taylor
+from ctrlnet.checker.balls import ball_elementary
+from ctrlnet.checker.derivatives import Derivatives
+from ctrlnet.checker.enclosures import decrease, flow, form_of, formed
+from ctrlnet.checker.functions import FUNCTIONS, Elementary, numpy_elementary
+from ctrlnet.checker.graph import ARITY, read_graph
+from ctrlnet.checker.interval import Interval, Matrix
+from ctrlnet.checker.jets import Evaluator
+from ctrlnet.checker.taylor import Form, constant, least, span, tight, variables
+from ctrlnet.checker.taylor_rules import THIRD, Value, evaluate
+
+MODES = {"numpy": numpy_elementary, "balls": ball_elementary}
+RANGES = [
+    (0.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (-0.25, 1.0), (-1.0, 0.25), (1.0, 1.0), (0.5, 0.75), (1.0, 1.0 + 2**-52),
+    (-3.0, -2.0), (0.0, 5e-324), (-1e-200, 1e-200), (1e-200, 2e-200), (1e-3, 1e3), (-1e150, 1e150), (1e150, 1.5e150),
+    (-700.0, 700.0), (1e-308, 1e-307), (-0.1, 0.0), (2.0, 40.0), (-40.0, -2.0),
+]  # fmt: skip
+"""Of an argument: regular, degenerate, at the kink, across it, tiny, huge."""
+
+
+def ready(graph: dict[str, Any], n: int, elementary: Elementary = numpy_elementary) -> Evaluator:
+    return Evaluator(read_graph(graph, n, "f"), n, elementary)
+
+
+def along(f: Evaluator, box: Interval, q: Sequence[float]) -> list[Form]:
+    """f with its first and second derivative in the direction q, over one box."""
+    steady = (Interval(np.array([v]), np.array([v])) for v in (q, np.zeros(len(q))))
+    inputs = [variables(box), *(constant(v, len(q)) for v in steady)]
+    with np.errstate(all="ignore"):
+        return [form.over(box) for form in evaluate(f, Value(inputs, box)).forms]
+
+
+def within(form: Form, box: Interval, point: Sequence[float], exact: arb) -> bool:
+    """Whether the form says anything at a point; it must hold the exact value."""
+    terms, rest, n = form.terms[:, 0, 0].tolist(), float(form.rest[0, 0]), form.n
+    if not (np.isfinite(terms).all() and np.isfinite(rest)):
+        return False
+    m, h = (v[0].tolist() for v in taylor.around(box))
+    e = [(arb(x) - arb(a)) / arb(b) for x, a, b in zip(point, m, h, strict=True)]
+    pairs = [(i, i) for i in range(n)] + [(i, j) for i in range(n) for j in range(i + 1, n)]
+    factors = [arb(1), *e, *(e[i] * e[j] for i, j in pairs)]
+    value = sum((arb(t) * factor for t, factor in zip(terms, factors, strict=False)), arb(0))
+    assert not abs(value - exact) > arb(rest), (value, exact, rest)
+    return True
+
+
+def contained(graph: dict[str, Any], f: Evaluator, box: Interval, points: Any, draw: random.Random) -> list[int]:
+    """How many of value, first and second derivative are known at each point; all that is said must be true."""
+    found = []
+    for k, point in enumerate(points):
+        q = [float(draw.choice((-1, 0, 1, 2))) for _ in point]
+        with oracle.precise():
+            exact = oracle.derivatives(oracle.evaluate(graph, oracle.line(point, q), k)[0])
+            forms = along(f, box, q)
+            found.append(sum(within(form, box, point, value) for form, value in zip(forms, exact, strict=True)))
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("block", range(6))
+def test_forms_of_random_graphs_hold_exact_values_and_derivatives(block: int, mode: str) -> None:
+    found = []
+    for seed in range(50 * block, 50 * block + 50):
+        draw = random.Random(seed)
+        n = draw.randint(1, 6)
+        graph, box = random_graph(draw, n), random_box(draw, n)
+        found += contained(graph, ready(graph, n, MODES[mode]), box, random_points(draw, box, 3), draw)
+    assert sum(k == 3 for k in found) > 0.2 * len(found) and sum(k >= 1 for k in found) > 0.6 * len(found)
+
+
+@pytest.mark.slow
+def test_forms_of_many_random_graphs_hold_exact_values_and_derivatives() -> None:
+    for seed in range(1000, 6000):
+        draw = random.Random(seed)
+        n = draw.randint(1, 6)
+        graph, box = random_graph(draw, n), random_box(draw, n)
+        contained(graph, ready(graph, n), box, random_points(draw, box, 3), draw)
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    """One graph of two variables for every operation that bends, breaks or joins."""
+    graphs = {}
+    for name in [k for k in ARITY if k not in ("input", "constant", "take", "linear", "sum", "concatenate")]:
+        g = c.Builder(2)
+        x = g.input()
+        if name in ("power", "norm"):
+            made = g.norm(x) if name == "norm" else g.power(x[0], 3) + g.power(x[1], 4)
+        else:
+            arguments = [x[0], x[1], -x[0]][: ARITY[name]]
+            made = g.op(name, *arguments)
+        graphs[name] = g.output(made)
+    return graphs
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", operations())
+def test_every_operation_on_regular_degenerate_kinked_tiny_and_huge_boxes(name: str, mode: str) -> None:
+    draw, graph, found = random.Random(name), operations()[name], []
+    f = ready(graph, 2, MODES[mode])
+    for first, second in itertools.product(RANGES, RANGES if ARITY[name] > 1 or name == "norm" else RANGES[5:8]):
+        box = Interval(*np.array([first, second]).T[:, None, :])
+        points = [*itertools.product(first, second), *random_points(draw, box, 2)]
+        found += contained(graph, f, box, draw.sample(points, 3), draw)
+    assert 0 < sum(k >= 1 for k in found) and any(k == 3 for k in found)
+
+
+def test_every_smooth_function_has_a_third_derivative() -> None:
+    assert set(THIRD) | {"relu", "abs"} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", THIRD)
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_third_derivatives_hold_differences_of_the_second(name: str, low: float, high: float) -> None:
+    """(f''(b) - f''(a)) / (b - a) is a mean of f''' over [a, b]."""
+    x, f = Interval(np.array([[low]]), np.array([[high]])), FUNCTIONS[name]
+    with np.errstate(all="ignore"):
+        ends = [Interval(v, v) for v in (x.lo, x.hi)]
+        first, second = (f.second(v, f.value(v, ball_elementary), ball_elementary) for v in ends)
+        found = THIRD[name](x, f.value(x, ball_elementary), ball_elementary) * (x - Interval(x.lo, x.lo))
+        assert not (second - first).hi.min() < found.lo.min() and not (second - first).lo.max() > found.hi.max()
+
+
+def size(draw: random.Random) -> float:
+    """Any float64, often zero, tiny or huge."""
+    return draw.choice((0.0, 1.0, draw.uniform(-1, 1))) * 2.0 ** draw.choice((0, 0, 0, -1070, -540, -3, 3, 250))
+
+
+def drawn(draw: random.Random, n: int, entries: int) -> Form:
+    """A form of one box; some have no quadratic terms, or are constant."""
+    rows = draw.choice((1, 1 + n, 1 + n + n * (n + 1) // 2, 1 + n + n * (n + 1) // 2))
+    terms = np.array([[[size(draw) for _ in range(entries)]] for _ in range(rows)])
+    return Form(terms, np.array([[abs(size(draw)) for _ in range(entries)]]), n)
+
+
+def exactly(form: Form, e: Sequence[Fraction], share: Sequence[Fraction]) -> list[Fraction]:
+    """A value of each entry at e: the polynomial and a share of `rest`."""
+    pairs = [(i, i) for i in range(form.n)] + list(itertools.combinations(range(form.n), 2))
+    factors = [Fraction(1), *e, *(e[i] * e[j] for i, j in pairs)]
+    columns, rests = form.terms[:, 0].T.tolist(), form.rest[0].tolist()
+    return [
+        sum((Fraction(t) * factor for t, factor in zip(column, factors, strict=False)), Fraction(rest) * s)
+        for column, rest, s in zip(columns, rests, share, strict=True)
+    ]
+
+
+W = np.array([[1.0, -3.0], [2.0**-60, 1e9], [0.0, 1 / 3]])
+
+
+def cubic(a: Form) -> Form:
+    """2^70 + 2^-40 (a - 3) - 2^90 (a - 3)^2."""
+    at, p, rest = (np.full((1, 2), v) for v in (3.0, 1.0, 0.0))
+    return taylor.polynomial(a, at, (2.0**70 * p, 2.0**-40 * p, -(2.0**90) * p), rest)
+
+
+SHARE = np.array([[0.3, 1.0]])
+RULES: dict[str, tuple[Callable[..., Form], Callable[..., list[Fraction]]]] = {
+    "add": (taylor.add, lambda a, b: [x + y for x, y in zip(a, b, strict=True)]),
+    "multiply": (taylor.multiply, lambda a, b: [x * y for x, y in zip(a, b, strict=True)]),
+    "linear": (
+        lambda a, b: taylor.linear(a, Matrix.of(W, W)),
+        lambda a, b: [sum(Fraction(float(w)) * x for w, x in zip(row, a, strict=True)) for row in W],
+    ),
+    "grouped sum": (lambda a, b: taylor.grouped_sum(a, 1), lambda a, b: [sum(a)]),
+    "mixed": (
+        lambda a, b: taylor.mixed(SHARE, a, b, Interval(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]]))),
+        lambda a, b: [Fraction(0.3) * a[0] + (1 - Fraction(0.3)) * b[0] + 2, a[1]],
+    ),
+    "either": (
+        lambda a, b: taylor.either(a, b, np.array([[False, True]]), np.array([[False, False]])),
+        lambda a, b: [(a[0] + 4 * b[0]) / 5, a[1]],
+    ),
+    "polynomial": (
+        lambda a, b: cubic(a),
+        lambda a, b: [2**70 + Fraction(1, 2**40) * (x - 3) - 2**90 * (x - 3) ** 2 for x in a],
+    ),
+    "concatenate": (lambda a, b: taylor.concatenate([a, b]), lambda a, b: [*a, *b]),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("block", range(4))
+def test_rounding_is_accounted_for_exactly(name: str, block: int) -> None:
+    rule, true = RULES[name]
+    known = 0
+    for seed in range(100 * block, 100 * block + 100):
+        draw = random.Random(seed)
+        n = draw.randint(1, 3)
+        a, b = drawn(draw, n, 2), drawn(draw, n, 2)
+        with np.errstate(all="ignore"):
+            made = rule(a, b)
+        if not (np.isfinite(made.terms).all() and np.isfinite(made.rest).all()):
+            continue
+        known += 1
+        for _ in range(4):
+            e, *shares = ([Fraction(draw.uniform(-1, 1)) for _ in range(k)] for k in (n, 2, 2))
+            at = [
+                exactly(form, e, [draw.choice((-1, 1, s)) for s in share])
+                for form, share in zip((a, b), shares, strict=True)
+            ]
+            values = true(*at)
+            polynomial, rest = exactly(made, e, [Fraction(0)] * len(values)), made.rest[0].tolist()
+            for value, held, r in zip(values, polynomial, rest, strict=True):
+                assert abs(value - held) <= Fraction(r)
+    assert known > 50
+
+
+def smooth(n: int, seed: int) -> dict[str, Any]:
+    """A random function of smooth primitives, of moderate size."""
+    return c.random_graph(n, seed, c.SMOOTH)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_left_out_is_of_third_order(seed: int) -> None:
+    """Of the value and of the derivative along a field, of smooth functions: an eighth of the box, 512 times less."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 5))
+    f, centre = ready(smooth(n, seed), n), rng.uniform(-1, 1, n)
+    rests = []
+    for h in (2.0**-7, 2.0**-10):
+        box = Interval(centre[None] - h, centre[None] + h)
+        rests.append(
+            [float(form.rest[0, 0]) for form in along(f, box, rng.uniform(-1, 1, n).tolist() if False else [1.0] * n)]
+        )
+    for wide, narrow in list(zip(*rests, strict=True))[:2]:
+        assert narrow < wide / 300 + 1e-9 * wide or wide < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_ranges_hold_samples_and_are_sharp_for_convex_functions(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 6))
+    R = rng.normal(size=(n, n)) * 10.0 ** rng.integers(-2, 3, size=n)
+    Q, A, known = R @ R.T - (seed % 2) * np.diag(rng.uniform(0, 3, n)), rng.normal(size=n) * 3, 0.25
+    i, j = np.triu_indices(n, 1)
+    terms = np.concatenate([[0.5], A, Q.diagonal(), 2 * Q[i, j]])[:, None, None]
+    form = Form(terms, np.full((1, 1), known), n)
+    corners = rng.choice([-1.0, 0.0, 1.0], (3000, n)) * rng.choice([1.0, 0.3], (3000, n))
+    e = np.concatenate([corners, rng.uniform(-1, 1, (3000, n))])
+    values = 0.5 + e @ A + np.einsum("ki,ij,kj->k", e, Q, e)
+    for found in (span(form)[:, 0], tight(form)):
+        assert found.lo[0] <= values.min() - known and found.hi[0] >= values.max() + known
+    if seed % 2 == 0:
+        best = minimum(A, Q)
+        assert least(form)[0] == pytest.approx(0.5 - known + best, abs=1e-3 * np.abs(Q).sum())
+
+
+def minimum(A: np.ndarray, Q: np.ndarray) -> float:
+    """Of a convex A.e + e'Qe on the cube, by projected gradients."""
+    e, step = np.zeros(len(A)), 0.5 / np.linalg.eigvalsh(Q)[-1]
+    for _ in range(20_000):
+        e = np.clip(e - step * (A + 2 * Q @ e), -1, 1)
+    return float(A @ e + e @ Q @ e)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_ranges_of_what_is_not_finite_prove_nothing(bad: float) -> None:
+    for row in range(6):
+        terms = np.ones((6, 1, 1))
+        terms[row] = bad
+        with np.errstate(all="ignore"):
+            for found in (tight(Form(terms, np.ones((1, 1)), 2)), span(Form(terms, np.ones((1, 1)), 2))[:, 0]):
+                assert not found.lo[0] > 0 or bad == 1e300
+        with np.errstate(all="ignore"):
+            unknown = Form(np.ones((6, 1, 1)), np.full((1, 1), bad), 2)
+            assert not tight(unknown).lo[0] > 0 and not span(unknown).lo[0, 0] > 0
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda g, x: g.op("sqrt", x[0]),
+        lambda g, x: g.op("select", x[0], g.constant([1.0]), g.constant([2.0])),
+        lambda g, x: g.op("log", x[0]),
+        lambda g, x: g.constant([1.0]) / x[0],
+        lambda g, x: g.op("sqrt", g.op("square", x[0])),
+        lambda g, x: g.power(g.op("sqrt", x[0]), 3),
+    ],
+)
+@pytest.mark.parametrize("low", [0.0, -0.5])
+def test_where_V_is_not_Lipschitz_nothing_is_said_of_its_derivative_even_along_a_field_that_vanishes(
+    build: Callable[..., c.Node], low: float
+) -> None:
+    v, f = c.Builder(3), c.Builder(3)
+    x = v.input()
+    V, F = ready(v.output(build(v, x)), 3), ready(f.output(f.linear(np.zeros((3, 3)), f.input())), 3)
+    box = Interval(np.array([[low, 0.0, 0.0]]), np.ones((1, 3)))
+    with np.errstate(all="ignore"):
+        G = flow(V, F, box, Interval(np.ones(1), np.ones(1)))[1].value
+    assert not np.isfinite(G.lo).any() or not np.isfinite(G.hi).any()
+
+
+@pytest.mark.parametrize("kink", ["relu", "abs"])
+def test_a_barrier_of_high_order_must_be_twice_differentiable(kink: str) -> None:
+    """F = 0, so that psi2 = h: positive, but for the kink of h."""
+    h, f = c.Builder(2), c.Builder(2)
+    x = h.input()
+    H = ready(h.output(h.op(kink, x[0]) + h.constant([1.0])), 2)
+    F = ready(f.output(f.linear(np.zeros((2, 2)), f.input())), 2)
+    one = Interval(np.ones(1), np.ones(1))
+    with np.errstate(all="ignore"):
+        for low, proved in ((-0.5, False), (0.0, False), (0.5, True)):
+            box = Interval(np.array([[low, 0.0]]), np.ones((1, 2)))
+            assert Derivatives(H, F, one, one).second(box).positive().proved[0] == proved
+
+
+@pytest.mark.parametrize("names", [c.SMOOTH, c.UNARY + c.BINARY], ids=["smooth V", "kinks in V"])
+@pytest.mark.parametrize("seed", range(20))
+def test_decrease_in_many_dimensions_is_not_proved_where_samples_refute_it(seed: int, names: list[str]) -> None:
+    """A rate barely above the largest that samples allow is not proved; on small boxes one far below is."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 5))
+    V, F = squared_plus_one(n, seed, names), joined(n, seed)
+    lo = rng.uniform(-1, 1, n)
+    hi = lo + rng.choice([1e-6, 1e-3, 0.05], n)
+    x = rng.uniform(lo, hi, (3000, n))
+    v, slope = c.evaluate(V, x)[:, 0], (c.gradient(V, x, 1e-7) * c.evaluate(F, x)).sum(1)
+    best, spread = -(slope / v).max(), np.ptp(slope / v)
+    margin = 1e-4 * (1 + abs(best))
+    box, functions = Interval(lo[None], hi[None]), (ready(V, n), ready(F, n))
+    with np.errstate(all="ignore"):
+        false = decrease(*functions, box, Interval.of([Fraction(best + margin)]))
+        true = decrease(*functions, box, Interval.of([Fraction(best - 20 * (spread + margin))]))
+    assert not false.proved[0] and not true.refuted[0]
+    if names is c.SMOOTH and (hi - lo).max() < 1e-2:
+        assert true.proved[0] or np.abs(slope).max() > 1e3
+
+
+def squared_plus_one(n: int, seed: int, names: list[str]) -> dict[str, Any]:
+    graph = c.random_graph(n, seed, names)
+    at = len(graph["nodes"])
+    graph["nodes"] += [["square", [at - 1], None], ["constant", [], c.array([1.0])], ["add", [at, at + 1], None]]
+    return {**graph, "output": at + 2}
+
+
+def joined(n: int, seed: int) -> dict[str, Any]:
+    """A field of n random functions."""
+    g = c.Builder(n)
+    x = g.input()
+    hidden = c.network(g, x, c.random_weights([n, 6, 6, n], seed), "tanh")
+    return g.output(hidden + g.op("abs", x) + g.op("sin", x))
+
+
+def bowl(n: int) -> dict[str, Any]:
+    """|x|^2 + |x|^2_P - 2 x1 x2 + sum tanh(x)^3 / 8 + 1 / 100, an ill-conditioned bowl."""
+    g = c.Builder(n)
+    x = g.input()
+    skew = np.eye(n) + np.triu(np.full((n, n), 0.9), 1)
+    bent = g.sum(g.linear(0.125 * np.eye(n), g.power(g.op("tanh", x), 3)))
+    return g.output(g.sum(g.op("square", g.linear(skew, x))) + bent + g.rational("1/100"))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_leaves_in_four_dimensions_are_settled_as_they_are(exact: bool) -> None:
+    """One leaf around the minimum of a convex function: nothing has to be bisected, in either mode."""
+    box = ([-0.25] * 4, [0.25] * 4)
+    data = p.file("positivity", box, p.NONE, {"margin": bowl(4)}, {"interior": "p"}, where=[])
+    found = check_bytes(c.sealed(data), exact=exact)
+    assert found.ok and found.evaluations == 1, found
+    lowered = c.changed(
+        data, lambda d: d["graphs"]["margin"]["nodes"].__setitem__(-2, ["constant", [], c.array([-1e-6])])
+    )
+    assert not check_bytes(lowered, exact=exact).ok
+
+
+def test_the_midpoint_of_a_form_refutes() -> None:
+    f = ready(bowl(3), 3)
+    box = Interval(np.full((2, 3), -0.25), np.full((2, 3), 0.25))
+    found = formed(form_of(f, box).forms[0], box)
+    assert found.positive().proved.all() and found.negative().refuted.all()
+    assert found.middle.lo[0] <= 0.01 <= found.middle.hi[0]
