@@ -216,8 +216,12 @@ def _larger(a: Triple, b: Triple, c: Ray, mix: Callable[[Interval], Interval] | 
 
 
 def _norm(a: Ray, groups: int) -> Triple:
-    """|c + A w| = |c| + u.A w and J r = u.r with u in Clarke's gradient of the norm, a / |a| or any of [-1, 1]."""
-    sides, straight = split(a.side, groups), np.asarray(a.vanishes.reshape(groups, -1).all(1))
+    """|c + A w| = |c| + u.A w and J r = u.r with u in Clarke's gradient of the norm, a / |a| or any of [-1, 1].
+
+    Where all parts are t times their quotients, those have the direction of a; where some are not, only a has.
+    """
+    straight = np.asarray(a.vanishes.reshape(groups, -1).all(1))
+    sides = where(straight[:, None], split(span(a.quotient), groups), split(a.range, groups))
     size = length(sides)
     touched = ~(size.lo > 0)
     inverse = size.replaced(touched, 1.0, 1.0).reciprocal()[..., None]

@@ -21,7 +21,8 @@ Array = NDArray[Any]
 Score = Callable[[Array], Array]
 
 STEP = 1e-150
-SAMPLES, CLIMBERS, ROUNDS = 4096, 64, 40
+SAMPLES, CLIMBERS, ROUNDS = 2048, 64, 24
+STEPS = 20
 TOLERANCE = 1e-9
 """Of the size of the terms: more than the rounding of the small graphs of these tests."""
 
@@ -120,7 +121,7 @@ class Claims:
         self.rate, self.level, self.kappa, self.inner, self.outer = (
             float(rational(self.said[name])) if name in self.said else np.nan for name in names
         )
-        self.scalar = next((graph for name, graph in self.graphs.items() if name != "F"), {})
+        self.scalar = next((self.graphs[name] for name in ("V", "h", "margin") if name in self.graphs), {})
 
     def of(self, z: Array) -> Array:
         """V, h or the margin."""
@@ -226,6 +227,45 @@ class Claims:
 
         yield negative, self.least, self.most
 
+    def sampled_stability(self) -> Iterator[tuple[Score, Array, Array]]:
+        at, period = numbers(self.said["equilibrium"]), float(rational(self.said["period"]))
+
+        def shrinks(x: Array) -> Array:
+            v, path = self.of(x), list(self._held(x, period))
+            out = np.max([self.excess(y) for y in path], axis=0)
+            worst = np.maximum(np.maximum(-v, self.of(path[-1]) - (1 - self.rate * period) * v), out)
+            return where((v <= self.level) & (x != at).any(1), worst, v)
+
+        yield shrinks, self.least, self.most
+
+    def _held(self, x: Array, period: float) -> Iterator[Array]:
+        """States along one period, by Runge and Kutta's method."""
+        u, h = evaluated(self.graphs["policy"], x), period / STEPS
+
+        def f(y: Array) -> Array:
+            return evaluated(self.graphs["f"], np.concatenate([y, u], 1))
+
+        for _ in range(STEPS):
+            k1 = f(x)
+            k2 = f(x + h / 2 * k1)
+            k3 = f(x + h / 2 * k2)
+            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + f(x + h * k3))
+            yield x
+
+    def admissible_control(self) -> Iterator[tuple[Score, Array, Array]]:
+        """Of one control and a decrease alone: the best u is an end of U, as all is affine in u."""
+        (said,), (lower,), (upper,) = self.said["conditions"], *(numbers(c) for c in self.said["controls"].values())
+        at, rate, level = (numbers(said["equilibrium"]), *(float(rational(said[k])) for k in ("rate", "level")))
+
+        def falls(x: Array) -> Array:
+            v = self.of(x)
+            drift, push = (slope(self.scalar, x, evaluated(self.graphs[k], x)) for k in "fg")
+            least = drift + rate * v + np.minimum(lower * push, upper * push)
+            return where((v <= level) & (x != at).any(1), np.maximum(-v, least), v)
+
+        yield falls, self.least, self.most
+        yield from self._closed(lambda z: level - self.of(z))
+
     # ---- the faces of the box ----------------------------------------------------------------------------------------
 
     def _faces(self) -> Iterator[tuple[int, int, Array, Array]]:
@@ -252,7 +292,7 @@ class Claims:
         """States moved along chords to h = 0, where neighbours in the batch have h of other signs."""
         a, b = z, np.concatenate([np.roll(z[:, : self.n], 1, 0), z[:, self.n :]], 1)
         first = self.of(a) > 0
-        for _ in range(60):
+        for _ in range(45):
             middle = 0.5 * (a + b)
             same = ((self.of(middle) > 0) == first)[:, None]
             a, b = np.where(same, middle, a), np.where(same, b, middle)

@@ -14,13 +14,16 @@ from torch import Tensor
 from ctrlnet import (
     BarrierInvariance,
     Box,
+    ClosedLoop,
     DiscreteDecrease,
     DiscreteMap,
     Disturbed,
     ExponentialStability,
     HighOrderInvariance,
     NagumoInvariance,
+    Quantity,
     StayWithin,
+    System,
     UltimateBound,
     Verdict,
     certify,
@@ -30,6 +33,7 @@ from ctrlnet import (
 from tests.prover.attack import Document
 from tests.prover.mutations import (
     Change,
+    a_face_proved,
     calmer,
     cut,
     doubled,
@@ -43,6 +47,8 @@ from tests.prover.mutations import (
     opened,
     parts,
     plus,
+    replaced,
+    reversed_weights,
     says,
     smaller,
     times,
@@ -50,6 +56,7 @@ from tests.prover.mutations import (
     without_rays,
     without_side_condition,
 )
+from tests.prover.plants import neural_loop, policy_network, quadratic
 
 UNIT, LINE = Box([-1.0, -1.0], [1.0, 1.0]), Box([-1.0], [1.0])
 
@@ -89,6 +96,13 @@ def noise(size: float, n: int) -> Box:
     return Box([-size] * n, [size] * n)
 
 
+def driven(f: Callable[[Tensor], Tensor]) -> System:
+    """x' = f(x) + u with |u| <= 1."""
+    state, control = (Quantity("x", "1"),), (Quantity("u", "1"),)
+    limits = Box([-1.0], [1.0])
+    return System(f, lambda x: torch.ones_like(x)[..., None], state=state, control=control, limits=limits)
+
+
 WEAK = Disturbed(lambda x, d: x * (0.25 * squares(x) - d[..., 0])[..., None], Box([0.5], [1.0]))
 
 SUBJECTS: dict[str, Callable[[], Verdict]] = {
@@ -123,6 +137,20 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
     "box": lambda: certify(StayWithin(UNIT), Disturbed(noisy, noise(0.9, 2)), UNIT),
     # x₁ x₂ <= 1/8 where |x|² <= 1/4
     "positivity": lambda: prove(lambda x: 0.1875 - x[..., 0] * x[..., 1], UNIT, where=(lambda x: -disc(x),)),
+    # x(T) = (1 - T) x, T = 1/2: V falls to a quarter, at rates below 3/2
+    "sampled stability": lambda: certify(
+        ExponentialStability(squares, exact("1")),
+        ClosedLoop(driven(lambda x: 0 * x), lambda x: -x, period=0.5),
+        LINE,
+        level=0.9,
+    ),
+    # |x| (1 + rate / 2) < |u| <= 1: V < 16/25
+    "admissible control": lambda: certify(
+        ExponentialStability(squares, exact("0.5")), driven(lambda x: x), Box([-2.0], [2.0]), level=0.6
+    ),
+    "neural loop": lambda: certify(
+        ExponentialStability(quadratic, exact("0.1")), neural_loop(policy_network(0)), Box([-3.0, -12.0], [3.0, 12.0])
+    ),
     "conjunction": lambda: certify(
         (ExponentialStability(squares, exact("0.5")), StayWithin(UNIT), BarrierInvariance(disc, 1.0)),
         lambda x: -x,
@@ -132,11 +160,22 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
 
 
 @cache
-def certificate(name: str) -> bytes:
+def proved(name: str) -> Verdict:
+    """The verdict about a subject."""
     verdict = SUBJECTS[name]()
     assert verdict.status == "certified", (name, verdict.reason)
-    assert verdict.certificate is not None
-    return verdict.certificate
+    return verdict
+
+
+def certificate(name: str) -> bytes:
+    data = proved(name).certificate
+    assert data is not None
+    return data
+
+
+def above_what_was_sampled(part: Document, draw: random.Random) -> None:
+    """A level above V at a state that violates the claim."""
+    part["statement"]["level"] = (proved("neural loop").sampled_level * draw.uniform(1.005, 3)).hex()
 
 
 LEVELS = {
@@ -144,7 +183,7 @@ LEVELS = {
     "a rate beyond the truth": says("rate", low=0.61, high=10.0),  # at the level 0.7: 2 (1 - 0.7)
 }
 VALUE = {"-V": negated("V"), "V moved": plus("V", "1/1000000000"), "V and F exchanged": exchanged}
-BOX_CUTS = {"a box that cuts the set": says("box", "upper", "0", low=0.1, high=0.5)}
+BOX_CUTS = {"a box that cuts the set": says("box", "upper", 0, low=0.1, high=0.5)}
 NOISE = {f"a disturbance beyond the truth, {side}": (side,) for side in ("lower", "upper")}
 
 FALSE: dict[str, dict[str, Change]] = {
@@ -156,10 +195,10 @@ FALSE: dict[str, dict[str, Change]] = {
         "F moved": plus("F", "0", "1/1000000000000"),
         "no rate": says("rate", low=-1.0, high=0.0),
         "no level": says("level", low=-1.0, high=0.0),
-        "an equilibrium elsewhere": says("equilibrium", "1", low=1e-12, high=1e-3),
+        "an equilibrium elsewhere": says("equilibrium", 1, low=1e-12, high=1e-3),
         "R beyond the truth": larger_neighbourhood(0.62, 1.0),  # its corners have V > 3/4
         "R outside X": larger_neighbourhood(1.01, 3.0),
-        "R without the equilibrium": drawn("proof", "equilibrium", "lower", "0", low=1e-9, high=0.1),
+        "R without the equilibrium": drawn("proof", "equilibrium", "lower", 0, low=1e-9, high=0.1),
         "all in R": whole("e", "interior"),
         "all proved": whole("p", "interior"),
         "all outside": whole("x", "interior"),
@@ -168,8 +207,8 @@ FALSE: dict[str, dict[str, Change]] = {
         "a face missing": fewer_faces,
     },
     "disturbed stability": {
-        "a disturbance beyond the truth": says("disturbance", "lower", "0", low=-1.0, high=0.48),  # at 0.45: d > 0.4875
-        "a disturbance upside down": says("disturbance", "lower", "0", low=1.01, high=2.0),
+        "a disturbance beyond the truth": says("disturbance", "lower", 0, low=-1.0, high=0.48),  # at 0.45: d > 0.4875
+        "a disturbance upside down": says("disturbance", "lower", 0, low=1.01, high=2.0),
         "a level beyond the truth": says("level", low=0.501, high=2.0),
         "a rate beyond the truth": says("rate", low=0.78, high=5.0),  # at the level 0.45: 0.775
         **VALUE,
@@ -187,7 +226,7 @@ FALSE: dict[str, dict[str, Change]] = {
         "a ray's leaf excluded": whole("x", "equilibrium", "rays", 0, 0),
         "a ray's leaf in R": whole("e", "equilibrium", "rays", 1, 1),
         "R outside X": larger_neighbourhood(1.01, 3.0),
-        "R without the equilibrium": drawn("proof", "equilibrium", "lower", "0", low=1e-9, high=0.1),
+        "R without the equilibrium": drawn("proof", "equilibrium", "lower", 0, low=1e-9, high=0.1),
         "no rays": without_rays,
         "fewer rays": fewer_rays,
         "all in R": whole("e", "interior"),
@@ -197,7 +236,7 @@ FALSE: dict[str, dict[str, Change]] = {
         "outer beyond the box": says("outer", low=1.0, high=3.0),
         "inner above outer": says("inner", low=1.01, high=3.0),
         **{
-            name: says("disturbance", side, "0", low=low, high=high)
+            name: says("disturbance", side, 0, low=low, high=high)
             for (name, (side,)), (low, high) in zip(NOISE.items(), [(-1.0, -0.15), (0.15, 1.0)], strict=True)
         },
         "-V": negated("V"),
@@ -218,7 +257,7 @@ FALSE: dict[str, dict[str, Change]] = {
         "2 F": times("F", 1, "2"),
         "F moved": plus("F", "1/1000000000000"),
         **VALUE,
-        "an equilibrium elsewhere": says("equilibrium", "0", low=1e-12, high=1e-3),
+        "an equilibrium elsewhere": says("equilibrium", 0, low=1e-12, high=1e-3),
         "R beyond the truth": larger_neighbourhood(0.64, 1.0),
         "R outside X": larger_neighbourhood(1.01, 3.0),
         "a state inside, excluded": excluded_inside,
@@ -231,7 +270,7 @@ FALSE: dict[str, dict[str, Change]] = {
         **VALUE,
         "2 F": times("F", 2, "2"),
         "F moved": plus("F", "0", "1/1000000000000"),
-        "a box that the next state leaves": says("box", "upper", "0", low=0.001, high=0.01),
+        "a box that the next state leaves": says("box", "upper", 0, low=0.001, high=0.01),
         "a ray's leaf excluded": whole("x", "equilibrium", "rays", 0, 0),
         "no rays": without_rays,
         "fewer rays": fewer_rays,
@@ -241,7 +280,7 @@ FALSE: dict[str, dict[str, Change]] = {
         "inner below the truth": says("inner", low=-1.0, high=0.0399),
         "inner above outer": says("inner", low=1.01, high=3.0),
         **{
-            name: says("disturbance", side, "0", low=low, high=high)
+            name: says("disturbance", side, 0, low=low, high=high)
             for (name, (side,)), (low, high) in zip(NOISE.items(), [(-1.0, -0.12), (0.12, 1.0)], strict=True)
         },
         "2 F": times("F", 1, "2"),
@@ -252,7 +291,7 @@ FALSE: dict[str, dict[str, Change]] = {
     },
     "barrier": {
         **{
-            name: says("disturbance", side, "0", low=low, high=high)
+            name: says("disturbance", side, 0, low=low, high=high)
             for (name, (side,)), (low, high) in zip(NOISE.items(), [(-2.0, -0.51), (0.51, 2.0)], strict=True)
         },
         "-h": negated("h"),
@@ -281,8 +320,8 @@ FALSE: dict[str, dict[str, Change]] = {
         "all excluded": whole("x", "interior"),
     },
     "chain": {
-        "rates too small": says("rates", "0", low=0.0, high=0.5),
-        "a rate below zero": says("rates", "1", low=-3.0, high=-1e-9),
+        "rates too small": says("rates", 0, low=0.0, high=0.5),
+        "a rate below zero": says("rates", 1, low=-3.0, high=-1e-9),
         "-F": negated("F"),
         "-h": negated("h"),
         "F moved": plus("F", "0", "4"),
@@ -292,10 +331,10 @@ FALSE: dict[str, dict[str, Change]] = {
     },
     "box": {
         **{
-            name: says("disturbance", side, "1", low=low, high=high)
+            name: says("disturbance", side, 1, low=low, high=high)
             for (name, (side,)), (low, high) in zip(NOISE.items(), [(-3.0, -1.0), (1.0, 3.0)], strict=True)
         },
-        "a box too small": says("box", "upper", "0", low=0.1, high=0.9),
+        "a box too small": says("box", "upper", 0, low=0.1, high=0.9),
         "-F": negated("F"),
         "F moved": plus("F", "1/5", "0"),
         "a face excluded": whole("x", "faces", 1, 0),
@@ -313,13 +352,79 @@ FALSE: dict[str, dict[str, Change]] = {
     },
 }
 
+FALSE["sampled stability"] = {
+    "a rate beyond the truth": says("rate", low=1.501, high=1.99),
+    "a rate beyond one over the period": says("rate", low=2.0, high=10.0),
+    "no rate": says("rate", low=-1.0, high=0.0),
+    "no period": says("period", low=-1.0, high=0.0),
+    "a period beyond the truth": says("period", low=1.0, high=3.0),
+    "no level": says("level", low=-1.0, high=0.0),
+    "-f": negated("f"),
+    "-policy": negated("policy"),
+    "4 policy": times("policy", 1, "4"),
+    "5 f": times("f", 1, "5"),
+    "f moved": plus("f", "1/1000000000000"),
+    "policy moved": plus("policy", "1/1000000000000"),
+    "-V": negated("V"),
+    "V moved": plus("V", "1/1000000000"),
+    "an equilibrium elsewhere": says("equilibrium", 0, low=1e-12, high=1e-3),
+    "R outside X": larger_neighbourhood(1.01, 3.0),
+    "R without the equilibrium": drawn("proof", "equilibrium", "lower", 0, low=1e-9, high=0.1),
+    "a state inside, excluded": excluded_inside,
+    "all in R": whole("e", "interior"),
+    "all proved": whole("p", "interior"),
+}
+FALSE["admissible control"] = {
+    "a level beyond the truth": says("conditions", 0, "level", low=0.641, high=3.0),
+    "a level beyond the box": says("conditions", 0, "level", low=4.0, high=9.0),
+    "a rate beyond the truth": says("conditions", 0, "rate", low=0.583, high=9.0),
+    "no rate": says("conditions", 0, "rate", low=-1.0, high=0.0),
+    "no level": says("conditions", 0, "level", low=-1.0, high=0.0),
+    "controls too small": says("controls", "upper", 0, low=0.0, high=0.96),
+    "controls upside down": says("controls", "lower", 0, low=1.01, high=3.0),
+    "controls of one sign": says("controls", "lower", 0, low=0.0, high=0.9),
+    "2 f": times("f", 1, "2"),
+    "g / 2": times("g", 1, "1/2"),
+    "no g": times("g", 1, "0"),
+    "-V": negated("V"),
+    "V moved": plus("V", "1/1000000000"),
+    "an equilibrium elsewhere": says("conditions", 0, "equilibrium", 0, low=1e-12, high=1e-3),
+    "a box that cuts the set": says("box", "upper", 0, low=0.1, high=0.7),
+    "R outside X": larger_neighbourhood(2.01, 3.0),
+    "R beyond the controls": larger_neighbourhood(0.81, 1.9),
+    "a law that pushes outward": drawn("proof", "equilibrium", "gain", 0, 0, low=-0.9, high=3.0),
+    "a law that is not at rest": drawn("proof", "equilibrium", "control", 0, low=1e-12, high=3.0),
+    "a state inside, excluded": excluded_inside,
+    "a face proved": whole("p", "faces", 0, 0),
+    "a face missing": fewer_faces,
+    "all in R": whole("e", "interior"),
+    "all proved": whole("p", "interior"),
+    "all outside": whole("x", "interior"),
+}
+FALSE["neural loop"] = {
+    "a level beyond the truth": above_what_was_sampled,
+    "a rate beyond the truth": says("rate", low=100.0, high=1e4),  # the linearised loop decays at 100 at most
+    "-V": negated("V"),
+    "-F": negated("F"),
+    "V of the speed alone": replaced("V", ["input", [], 2], ["take", [0], [1]], ["square", [1], None]),
+    "x' = x": replaced("F", ["input", [], 2]),
+    "F moved": plus("F", "0", "1/1" + 300 * "0"),
+    "a box that cuts the set": says("box", "upper", 0, low=0.003, high=0.3),
+    "another box that cuts the set": says("box", "lower", 1, low=-1.2, high=-0.012),
+    "a matrix reversed": reversed_weights,
+    "a face's leaf proved": a_face_proved,
+    "all in R": whole("e", "interior"),
+    "all proved": whole("p", "interior"),
+    "all outside": whole("x", "interior"),
+}
+
 PARTS: dict[str, tuple[int, Change]] = {
     "-F in the first part": (0, negated("F")),
     "-F in the second part": (1, negated("F")),
     "-F in the third part": (2, negated("F")),
     "a rate of the first part beyond the truth": (0, says("rate", low=2.0, high=5.0)),
     "a level of the first part beyond the truth": (0, says("level", low=1.0, high=5.0)),
-    "the second box upside down": (1, says("box", "lower", "0", low=1.0, high=5.0)),
+    "the second box upside down": (1, says("box", "lower", 0, low=1.0, high=5.0)),
     "a part cut": (1, cut),
 }
 """Of the conjunction: the part that is changed, and how."""
@@ -327,13 +432,18 @@ PARTS: dict[str, tuple[int, Change]] = {
 TRUE: dict[str, dict[str, Change]] = {
     "stability": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
     "disturbed stability": {
-        "level": smaller("level", 0.8),
+        "level": smaller("level", low=0.8),
         "rate": smaller("rate"),
         "2 V": doubled("V", "level"),
         "D": calmer,
     },
     "stability along rays": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
-    "ultimate bound": {"outer": smaller("outer"), "2 V": doubled("V", "inner", "outer"), "D": calmer},
+    "ultimate bound": {
+        "a larger inner": says("inner", low=0.03, high=0.5),
+        "outer": smaller("outer", low=0.6),
+        "2 V": doubled("V", "inner", "outer"),
+        "D": calmer,
+    },
     "discrete decrease": {"level": smaller("level"), "kappa": smaller("kappa"), "2 V": doubled("V", "level")},
     "discrete decrease along rays": {
         "level": smaller("level"),
@@ -341,12 +451,24 @@ TRUE: dict[str, dict[str, Change]] = {
         "2 V": doubled("V", "level"),
     },
     "discrete ultimate bound": {"outer": smaller("outer"), "2 V": doubled("V", "inner", "outer"), "D": calmer},
-    "barrier": {"2 h": doubled("h"), "D": calmer, "rate": smaller("rate", 0.9)},
+    "barrier": {"2 h": doubled("h"), "D": calmer, "rate": smaller("rate", low=0.9)},
     "barrier that meets the box": {"2 h": doubled("h")},
     "Nagumo": {"2 h": doubled("h"), "2 F": times("F", 2, "2")},
     "chain": {"2 h": doubled("h")},
     "box": {"D": calmer, "2 F": times("F", 2, "2")},
     "positivity": {"2 margin": doubled("margin"), "a larger margin": plus("margin", "1/100")},
+    "sampled stability": {
+        "level": smaller("level"),
+        "rate": smaller("rate"),
+        "period": smaller("period", low=0.3),
+        "2 V": doubled("V", "level"),
+    },
+    "admissible control": {
+        "level": smaller("conditions", 0, "level"),
+        "rate": smaller("conditions", 0, "rate"),
+        "larger controls": says("controls", "upper", 0, low=1.0, high=2.0),
+    },
+    "neural loop": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
     "conjunction": {},
 }
 

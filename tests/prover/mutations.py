@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -37,20 +37,27 @@ def parts(document: Document) -> list[Document]:
 # ---- changes of a part -----------------------------------------------------------------------------------------------
 
 
-def says(*names: str, low: float, high: float) -> Change:
+Place = str | int
+"""A key of an object, or a position in a list."""
+
+
+def inside(value: Any, names: Sequence[Place]) -> Any:
+    """The part of a JSON value that is reached by these keys."""
+    for name in names:
+        value = value[name]
+    return value
+
+
+def says(*names: Place, low: float, high: float) -> Change:
     """A number of the statement, or a bound of a box in it, drawn from [low, high]."""
     return drawn("statement", *names, low=low, high=high)
 
 
-def drawn(*names: str, low: float, high: float) -> Change:
+def drawn(*names: Place, low: float, high: float) -> Change:
     """A number anywhere, drawn from [low, high]."""
 
     def change(part: Document, draw: random.Random) -> None:
-        place: Any = part
-        for name in names[:-1]:
-            place = place[name]
-        last: Any = int(names[-1]) if isinstance(place, list) else names[-1]
-        place[last] = draw.uniform(low, high).hex()
+        inside(part, names[:-1])[names[-1]] = draw.uniform(low, high).hex()
 
     return change
 
@@ -80,10 +87,29 @@ def plus(name: str, *terms: str) -> Change:
     return followed(name, ("constant", [], {"q": list(terms)}), ("add", [-1, -2], None))
 
 
+def replaced(name: str, *nodes: Any) -> Change:
+    """Another graph."""
+
+    def change(part: Document, draw: random.Random) -> None:
+        part["graphs"][name] = {"nodes": [list(node) for node in nodes], "output": len(nodes) - 1}
+
+    return change
+
+
+def reversed_weights(part: Document, draw: random.Random) -> None:
+    """One matrix of F times -1."""
+    node = draw.choice([node for node in part["graphs"]["F"]["nodes"] if node[0] == "linear"])
+    node[2]["weight"] = {"q": [str(-Fraction(value)) for value in array(node[2]["weight"]).tolist()]}
+
+
 def exchanged(part: Document, draw: random.Random) -> None:
     """V or h in place of F, and F in place of V or h."""
     first, second = list(part["graphs"])[:2]
     part["graphs"][first], part["graphs"][second] = part["graphs"][second], part["graphs"][first]
+
+
+NUMBERS = ("lower", "upper", "gain", "control")
+"""The fields of a proof that hold numbers."""
 
 
 def trees(part: Document) -> list[tuple[Any, Any]]:
@@ -93,12 +119,10 @@ def trees(part: Document) -> list[tuple[Any, Any]]:
     while pending:
         container, key = pending.pop()
         item = container[key]
-        if isinstance(item, str) and key not in ("lower", "upper"):
+        if isinstance(item, str):
             found.append((container, key))
-        elif isinstance(item, (dict, list)):
-            keys = (
-                [key for key in item if key not in ("lower", "upper")] if isinstance(item, dict) else range(len(item))
-            )
+        else:
+            keys = [key for key in item if key not in NUMBERS] if isinstance(item, dict) else range(len(item))
             pending += [(item, key) for key in keys]
     return found
 
@@ -143,14 +167,11 @@ def split_too_far(part: Document, draw: random.Random) -> None:
     container[key] = container[key][:place] + "Z" + 2 * letter + container[key][place + 1 :]
 
 
-def whole(letter: str, *names: Any) -> Change:
+def whole(letter: str, *names: Place) -> Change:
     """A tree that is one leaf."""
 
     def change(part: Document, draw: random.Random) -> None:
-        place = part["proof"]
-        for name in names[:-1]:
-            place = place[name]
-        place[names[-1]] = letter
+        inside(part["proof"], names[:-1])[names[-1]] = letter
 
     return change
 
@@ -176,6 +197,8 @@ INSIDE: dict[str, Callable[[int], Any]] = {
     "nagumo_invariance": lambda n: np.full(n, 0.35),
     "high_order_invariance": lambda n: np.full(n, 0.1),
     "positivity": lambda n: np.full(n, 0.1),
+    "sampled_stability": lambda n: np.full(n, 0.4),
+    "admissible_control": lambda n: np.full(n, 0.4),
 }
 """A state of the set on which the claim of leaves 'p' is made; those of Nagumo are near h = 0."""
 
@@ -214,6 +237,12 @@ def fewer_rays(part: Document, draw: random.Random) -> None:
 def without_side_condition(part: Document, draw: random.Random) -> None:
     part["statement"]["where"].pop()
     part["graphs"].pop("where0")
+
+
+def a_face_proved(part: Document, draw: random.Random) -> None:
+    """A leaf of a face said to be proved, where the claim is that V exceeds the level."""
+    faces, axis, side = part["proof"]["faces"], draw.randrange(len(part["proof"]["faces"])), draw.randrange(2)
+    faces[axis][side] = faces[axis][side].replace("x", "p", 1)
 
 
 def fewer_faces(part: Document, draw: random.Random) -> None:
@@ -273,8 +302,29 @@ def renumbered(part: Document, draw: random.Random) -> None:
     """An unused constant first, and an unused copy of the last node."""
     for graph in part["graphs"].values():
         nodes = [[op, [a + 1 for a in arguments], attribute] for op, arguments, attribute in graph["nodes"]]
-        graph["nodes"] = [["constant", [], {"q": ["1/3"]}], *nodes, nodes[-1]]
+        spare = [node for node in nodes[-1:] if node[0] != "input"]
+        graph["nodes"] = [["constant", [], {"q": ["1/3"]}], *nodes, *spare]
         graph["output"] += 1
+
+
+def permuted(part: Document, draw: random.Random) -> None:
+    """The nodes of every graph in another order in which arguments come first."""
+    for graph in part["graphs"].values():
+        nodes, places = graph["nodes"], dict[int, int]()
+        while len(places) < len(nodes):
+            ready = [i for i, node in enumerate(nodes) if i not in places and all(a in places for a in node[1])]
+            places[draw.choice(ready)] = len(places)
+        graph["nodes"] = [
+            [operation, [places[a] for a in arguments], attribute]
+            for operation, arguments, attribute in (nodes[i] for i in places)
+        ]
+        graph["output"] = places[graph["output"]]
+
+
+def negated_twice(part: Document, draw: random.Random) -> None:
+    """-(-a) for the output of every graph."""
+    for name in part["graphs"]:
+        followed(name, ("neg", [-1], None), ("neg", [-2], None))(part, draw)
 
 
 def duplicated(part: Document, draw: random.Random) -> None:
@@ -309,12 +359,12 @@ def split_leaf(part: Document, draw: random.Random) -> None:
     container[key] = container[key][:place] + axis + 2 * leaf + container[key][place + 1 :]
 
 
-def smaller(name: str, low: float = 0.2) -> Change:
+def smaller(*names: Place, low: float = 0.2) -> Change:
     """A number of the statement times a factor below 1."""
 
     def change(part: Document, draw: random.Random) -> None:
-        factor = Fraction(draw.uniform(low, 1.0))
-        part["statement"][name] = (float(rational(part["statement"][name]) * factor)).hex()
+        place, last = inside(part["statement"], names[:-1]), names[-1]
+        place[last] = (float(rational(place[last]) * Fraction(draw.uniform(low, 1.0)))).hex()
 
     return change
 
@@ -338,7 +388,16 @@ def calmer(part: Document, draw: random.Random) -> None:
         box["lower"][i], box["upper"][i] = (a + share * 0.1 * (b - a)).hex(), (b - share * 0.1 * (b - a)).hex()
 
 
-KEPT: list[Change] = [numbers_respelled, arrays_respelled, renumbered, duplicated, split_leaf]
+KEPT: list[Change] = [
+    numbers_respelled,
+    arrays_respelled,
+    renumbered,
+    permuted,
+    duplicated,
+    negated_twice,
+    split_leaf,
+]
+"""Changes that leave every statement, and its proof, as they are."""
 
 
 def nudged(part: Document, draw: random.Random) -> None:

@@ -1,0 +1,74 @@
+"""Certificates of false statements, made by hand, with whatever proof bounds that were too narrow would let pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ctrlnet.checker import check_bytes
+from tests.prover.attack import Document, violation
+from tests.prover.mutations import rehashed
+
+INPUT: list[Any] = ["input", [], 1]
+
+
+def constant(value: str) -> list[Any]:
+    return ["constant", [], {"q": [value]}]
+
+
+def box(size: str) -> Document:
+    return {"lower": [f"-{size}"], "upper": [size]}
+
+
+def graph(*nodes: list[Any]) -> Document:
+    return {"nodes": list(nodes), "output": len(nodes) - 1}
+
+
+LESS_A_KINK = graph(
+    INPUT,
+    constant("1/10"),
+    ["concatenate", [0, 1], None],
+    ["norm", [2], 1],
+    ["sub", [3, 1], None],
+    constant("1/2"),
+    ["abs", [0], None],
+    ["mul", [5, 6], None],
+    ["sub", [4, 7], None],
+)
+"""V = √(x² + 1/100) - 1/10 - |x|/2, which is negative for 0 < |x| < 2/15. On the rays from 0 one part of the vector
+(x, 1/10) is homogeneous and the other is not: it turns along the ray."""
+RAYS = {**box("1"), "rays": [["p", "p"]]}
+
+FORGED: dict[str, Document] = {
+    "a norm of which one part alone vanishes at the equilibrium": {
+        "statement": {
+            "kind": "exponential_stability",
+            "box": box("2"),
+            "equilibrium": ["0"],
+            "rate": "1/100",
+            "level": "9/25",
+        },
+        "graphs": {"V": LESS_A_KINK, "F": graph(INPUT, ["neg", [0], None])},
+        "proof": {"equilibrium": RAYS, "interior": "AAxeAex", "faces": [["x", "x"]]},
+    },
+    "the same in discrete time": {
+        "statement": {
+            "kind": "discrete_decrease",
+            "box": box("2"),
+            "equilibrium": ["0"],
+            "kappa": "1/100",
+            "level": "9/25",
+        },
+        "graphs": {"V": LESS_A_KINK, "F": graph(INPUT, constant("1/2"), ["mul", [0, 1], None])},
+        "proof": {"equilibrium": RAYS, "interior": "AAxeAex"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_no_forged_certificate_is_confirmed(name: str) -> None:
+    document = FORGED[name]
+    assert violation(document, 0) is not None  # false indeed
+    report = check_bytes(rehashed({**document, "assumptions": [], "provenance": None}))
+    assert report.status in ("rejected", "undecided"), report
