@@ -25,6 +25,7 @@ from ctrlnet.prover.interval import Interval, enclosed
 from ctrlnet.prover.quadratic import Quadratic, closed, truncated
 from ctrlnet.prover.rounding import below, raised
 from ctrlnet.prover.slope import FORMS, slope_bounds
+from ctrlnet.prover.threads import spread
 
 CHUNK = 1 << 15  # entries of the widest node over a chunk of boxes
 DIMENSIONS = range(3, 7)  # below, first order is quicker; 6 have 28 rows a node, and `raised` covers sums of so many
@@ -120,7 +121,8 @@ def sharpened(a: Quadratic) -> Slope:
 def quadratic_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Quadratic]:
     """Second-order forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64."""
     chunk = max(256, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
-    parts = [_chunk_bounds(graph, outputs, *c) for c in zip(lower.split(chunk), upper.split(chunk), strict=True)]
+    corners = list(zip(lower.split(chunk), upper.split(chunk), strict=True))
+    parts = spread(lambda c: _chunk_bounds(graph, outputs, *c), corners, lower.device.type == "cpu")
     return parts[0] if len(parts) == 1 else [quadratic.parted(forms) for forms in zip(*parts, strict=True)]
 
 

@@ -1,0 +1,85 @@
+"""A ReLU policy with a clamp and a candidate with kinks through the equilibrium, in discrete time.
+
+The pendulum of mass 0.15, length 0.5, damping 0.1 and torque 6, stepped by 0.05 s; policy ReLU 2-8-8-8-1 that imitates
+a state feedback; V = |φ(x) - φ(0)| + |R x|₁ with φ a LeakyReLU network 2-16-16-8-1 and R the left eigenvectors of the
+policy's own linearisation.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ctrlnet import Box, DiscreteDecrease, DiscreteMap, certify, exact
+
+GAIN = torch.tensor([[1.1, 0.3]], dtype=torch.float64)
+GRAVITY, LENGTH, MASS, DAMPING, STEP = (exact(text) for text in ("9.81", "0.5", "0.15", "0.1", "0.05"))
+BOX = Box([-2.0, -6.0], [2.0, 6.0])
+ORIGIN = torch.zeros(2, dtype=torch.float64)
+
+
+def measure() -> dict[str, float]:
+    torch.set_num_threads(1)
+    policy = _policy()
+    step, V = _step(policy), _candidate(policy)
+    verdict = certify(DiscreteDecrease(V, exact("0.001")), DiscreteMap(step), BOX)
+    assert verdict.status == "certified", verdict.reason
+    started = time.perf_counter()
+    certify(DiscreteDecrease(V, exact("0.001")), DiscreteMap(step), BOX)
+    whole = time.perf_counter() - started
+    checking = verdict.report.seconds
+    print(verdict)
+    return {
+        "prover, seconds": whole - checking,
+        "checker / prover time": checking / (whole - checking),
+        "level / sampled level": verdict.level / verdict.sampled_level,
+    }
+
+
+def _policy() -> nn.Module:
+    torch.manual_seed(0)
+    widths = (2, 8, 8, 8)
+    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+    network = nn.Sequential(*layers, nn.Linear(8, 1)).double()
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(1500):
+        x = (torch.rand(512, 2, dtype=torch.float64) * 2 - 1) * BOX.upper * torch.rand(512, 1, dtype=torch.float64)
+        error = network(x) - network(ORIGIN) - torch.clamp(-x @ GAIN.T, -6.0, 6.0)
+        optimizer.zero_grad()
+        (error.square().mean() + (error / (x.norm(dim=-1, keepdim=True) + 0.05)).square().mean()).backward()
+        optimizer.step()
+    return network.requires_grad_(False)
+
+
+def _step(policy: nn.Module):
+    def step(x: Tensor) -> Tensor:
+        angle, speed = x[..., 0], x[..., 1]
+        torque = torch.clamp(policy(x) - policy(ORIGIN), -6.0, 6.0)[..., 0]
+        inertia = MASS * LENGTH**2
+        pull = GRAVITY / LENGTH * torch.sin(angle) - DAMPING / inertia * speed + torque / inertia
+        return torch.stack([angle + STEP * speed, speed + STEP * pull], -1)
+
+    return step
+
+
+def _candidate(policy: nn.Module):
+    A = torch.func.jacrev(_step(policy))(ORIGIN)
+    values, vectors = torch.linalg.eig(A.T)
+    print(values)
+    R = vectors.T.real.contiguous()
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Linear(2, 16), nn.LeakyReLU(0.25), nn.Linear(16, 16), nn.LeakyReLU(0.25), nn.Linear(16, 8), nn.LeakyReLU(0.25),
+        nn.Linear(8, 1),
+    ).double().requires_grad_(False)  # fmt: skip
+
+    def V(x: Tensor) -> Tensor:
+        return 0.02 * torch.abs(network(x) - network(ORIGIN))[..., 0] + (x @ R.T).abs().sum(-1)
+
+    return V
+
+
+if __name__ == "__main__":
+    print(measure())

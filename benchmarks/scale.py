@@ -1,0 +1,104 @@
+"""Larger plants: what a proof of so much of the sampled level costs, by states, width of the policy and level.
+
+The proof is over boxes of y, in which {V <= level} is about a ball (`ctrlnet.Coordinates`). The sampled level is the
+least V at three million states at which V rises. Time is that of the processor, of one thread, which a busy machine
+does not lengthen. `measure` holds the cart-pole against its target; the table of docs/scale.md is filled row by row:
+
+    python benchmarks/scale.py cart-pole 128 0.9           # proves this share of the sampled level
+    python benchmarks/scale.py quadrotor 32 --minutes 30   # the largest level that a search of so long finds
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from plants import PLANTS, RATE, imitation, sampled_level
+
+from ctrlnet import Budget, Coordinates, ExponentialStability, Quadratic, Verdict, certify
+
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+ASKED, WIDTHS = 0.91, (16, 128)
+
+
+class Row(NamedTuple):
+    """One proof: what was asked, and the processor's seconds for the search and the check."""
+
+    plant: str
+    width: int
+    asked: float | None
+    sampled: float
+    verdict: Verdict
+    search: float
+    check: float
+
+    @property
+    def share(self) -> float:
+        """Of the sampled level; 0 when nothing is certified."""
+        return self.verdict.level / self.sampled
+
+    @property
+    def minutes(self) -> float:
+        return (self.search + self.check) / 60
+
+    @property
+    def cells(self) -> list[str]:
+        verdict, asked = self.verdict, "largest" if self.asked is None else f"{self.asked:g}"
+        leaves, check = ("–", "–") if verdict.report is None else (f"{verdict.report.leaves:,}", f"{self.check:.0f}")
+        return [
+            *(str(PLANTS[self.plant].n), self.plant, str(self.width), asked, verdict.status, f"{self.share:.3f}"),
+            *(f"{verdict.boxes:,}", leaves, f"{self.search:.0f}", check),
+        ]
+
+
+def measure() -> dict[str, float]:
+    figures = {}
+    for width in WIDTHS:
+        row = prove("cart-pole", width, ASKED, 10)
+        figures[f"level / sampled level, width {width}"] = row.share
+        figures[f"minutes, width {width}"] = row.minutes
+        figures[f"boxes, width {width}"] = float(row.verdict.boxes)
+    return figures
+
+
+def prove(name: str, width: int, asked: float | None, minutes: float) -> Row:
+    """Certify the share asked for, None for the largest, of the sampled level of a plant's imitation of this width."""
+    torch.set_num_threads(1)
+    field, P = imitation(PLANTS[name], width)
+    sampled = sampled_level(field, P)
+    level, y = None if asked is None else asked * sampled, Coordinates(P)
+    condition = y.condition(ExponentialStability(Quadratic(P), RATE))
+    box, budget = y.box(sampled if level is None else level), Budget(seconds=60 * minutes, boxes=10**9)
+    started, clock = time.process_time(), time.perf_counter()
+    verdict = certify(condition, y.system(field), box, level=level, budget=budget, progress=print)
+    whole, share = time.process_time() - started, verdict.seconds / (time.perf_counter() - clock)
+    return Row(name, width, asked, sampled, verdict, share * whole, (1 - share) * whole)
+
+
+def entered(page: str, row: Row) -> str:
+    """The page with the row in its table, in place of an earlier one of the same plant, width and share."""
+    lines = page.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("|---")) + 1
+    after = next((i for i in range(first, len(lines)) if not lines[i].startswith("|")), len(lines))
+    rows = [line.strip("| ").split(" | ") for line in lines[first:after]]
+    rows = sorted([cells for cells in rows if cells[:4] != row.cells[:4]] + [row.cells], key=_order)
+    return "\n".join((*lines[:first], *(f"| {' | '.join(cells)} |" for cells in rows), *lines[after:])) + "\n"
+
+
+def _order(cells: list[str]) -> tuple[int, int, float]:
+    return int(cells[0]), int(cells[2]), float(cells[3].replace("largest", "inf"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plant", choices=PLANTS)
+    parser.add_argument("width", type=int)
+    parser.add_argument("share", type=float, nargs="?", help="of the sampled level; left out: the largest found")
+    parser.add_argument("--minutes", type=float, default=10, help="limit of the search")
+    options = parser.parse_args()
+    done = prove(options.plant, options.width, options.share, options.minutes)
+    print(done.verdict, done.cells, sep="\n")
+    PAGE.write_text(entered(PAGE.read_text(encoding="utf-8"), done), encoding="utf-8")
