@@ -102,7 +102,7 @@ def statements() -> str:
         module = sys.modules[statement.__module__].__doc__ or ""
         theorem = re.search(r"^Theorem\. (.*?)(?:\n\n| Proof\.)", module, re.DOTALL | re.MULTILINE)
         opening = _paragraph(module).partition(": ")[2]
-        told = f"{opening[:1].upper()}{opening[1:]} {_line(theorem[1]) if theorem else ''}"
+        told = f"{_sentence(opening)} {_line(theorem[1]) if theorem else ''}"
         rows.append(
             (f"`{kind}`", told.strip(), f"[{statement.__module__.rpartition('.')[2]}.py]({_source(statement)})")
         )
@@ -136,6 +136,12 @@ def _names(group: str) -> set[str]:
 
 def _source(statement: type) -> str:
     return f"../{statement.__module__.replace('.', '/')}.py"
+
+
+def _sentence(text: str) -> str:
+    """With a capital where it begins with a word; a symbol (h, x', V) stays as it is."""
+    word = re.match(r"(a|[a-z]{2,})\b(?!')", text)
+    return text[:1].upper() + text[1:] if word else text
 
 
 def _paragraph(text: str) -> str:

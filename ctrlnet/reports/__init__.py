@@ -41,15 +41,16 @@ def draw_proof(
 ) -> Figure:
     """Draw the boxes of a proof by kind over two coordinates: proved, excluded, equilibrium, open.
 
-    Thick lines are the boxes on the faces. Of a certified statement the level sets that it names are drawn too, and
-    the equilibrium; of another one the state that refutes it, or that limits its level. A conjunction is drawn part
-    by part, side by side. Nothing is verified here.
+    Thick lines around the box are the boxes on its faces. Of a certified statement the level sets that it names are
+    drawn too, and the equilibrium; of another one the state that refutes it. A certified level is drawn with the state
+    that stands in the way of a larger one, if it lies in the plane. A conjunction is drawn part by part, side by side;
+    a proof in one coordinate over that coordinate and the values of its functions. Nothing is verified here.
 
     Args:
         proof: a verdict, decided or not, or the path of a certificate.
         axes: the two coordinates, counted from 0; those after the last state are disturbances.
-        at: a state (n,), or state and disturbance (n + k,), through which the plane goes; None for the state marked,
-            the equilibrium, or the centre of the box.
+        at: a state (n,), or state and disturbance (n + k,), through which the plane goes; None for the equilibrium, the
+            state that refutes the statement, or the centre of the box.
         path: where to save the figure too, as PNG, SVG or PDF; None for nowhere.
 
     Returns:

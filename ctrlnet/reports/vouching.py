@@ -76,8 +76,15 @@ def _record_differences(record: Record, document: Mapping[str, Any], report: Che
 
 
 def figures_of(statement: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Level and rate of a certificate's statement; None where its kind has none."""
-    level, rate = (float(corner([statement[name]])[0]) if name in statement else None for name in ("level", "rate"))
+    """Level and rate of a certificate's statement, of its first condition that has them; None where none has.
+
+    The level of an ultimate bound is that of the outer set.
+    """
+    said = [statement, *statement.get("conditions", ()), *(part["statement"] for part in statement.get("parts", ()))]
+    level, rate = (
+        next((float(corner([one[name]])[0]) for one in said for name in names if name in one), None)
+        for names in (("level", "outer"), ("rate",))
+    )
     return level, rate
 
 

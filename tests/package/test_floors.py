@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 FLOORS = [
     {"errors", "types", "rationals", "checker"},
-    {"sets", "plugins", "runs"},
+    {"sets", "plugins", "runs", "devices"},
     {"systems", "mechanisms", "graph"},
     {"layers", "integrators"},
     {"policies", "candidates", "hybrid"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -67,3 +68,12 @@ print(ctrlnet.names("environments"), ctrlnet.make("pendulum"))
 
 def test_the_program_works_from_elsewhere(installed, tmp_path):
     assert "ctrlnet_envs.pendulum" in run("-m", "ctrlnet.cli", "plugins", "list", cwd=tmp_path, path=installed)
+
+
+def test_the_readmes_example_runs_from_elsewhere(installed, tmp_path):
+    """Outside the repository, on the installed package alone."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    script, printed = re.search(
+        r"^```python\n(.*?)^```\n\n.*?^```\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE
+    ).groups()
+    assert run("-c", script, cwd=tmp_path, path=installed) == printed
