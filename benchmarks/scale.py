@@ -4,7 +4,7 @@ The proof is over boxes of y, in which {V <= level} is about a ball (`ctrlnet.Co
 least V at three million states at which V rises. Time is that of the processor, of one thread, which a busy machine
 does not lengthen. `measure` holds the cart-pole against its target; the table of docs/scale.md is filled row by row:
 
-    python benchmarks/scale.py cart-pole 128 0.9           # proves this share of the sampled level
+    python benchmarks/scale.py cart-pole 128 0.7 0.9       # proves these shares of the sampled level
     python benchmarks/scale.py quadrotor 32 --minutes 30   # the largest level that a search of so long finds
 """
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from plants import PLANTS, RATE, imitation, sampled_level
+from plants import PLANTS, RATE, Field, imitation, sampled_level
+from torch import Tensor
 
 from ctrlnet import Budget, Coordinates, ExponentialStability, Quadratic, Verdict, certify
 
@@ -67,8 +69,7 @@ def measure() -> dict[str, float]:
 def prove(name: str, width: int, asked: float | None, minutes: float) -> Row:
     """Certify the share asked for, None for the largest, of the sampled level of a plant's imitation of this width."""
     torch.set_num_threads(1)
-    field, P = imitation(PLANTS[name], width)
-    sampled = sampled_level(field, P)
+    field, P, sampled = _problem(name, width)
     level, y = None if asked is None else asked * sampled, Coordinates(P)
     condition = y.condition(ExponentialStability(Quadratic(P), RATE))
     box, budget = y.box(sampled if level is None else level), Budget(seconds=60 * minutes, boxes=10**9)
@@ -76,6 +77,13 @@ def prove(name: str, width: int, asked: float | None, minutes: float) -> Row:
     verdict = certify(condition, y.system(field), box, level=level, budget=budget, progress=print)
     whole, share = time.process_time() - started, verdict.seconds / (time.perf_counter() - clock)
     return Row(name, width, asked, sampled, verdict, share * whole, (1 - share) * whole)
+
+
+@cache
+def _problem(name: str, width: int) -> tuple[Field, Tensor, float]:
+    """F, P of V = xᵀPx, and the sampled level."""
+    field, P = imitation(PLANTS[name], width)
+    return field, P, sampled_level(field, P)
 
 
 def entered(page: str, row: Row) -> str:
@@ -96,9 +104,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("plant", choices=PLANTS)
     parser.add_argument("width", type=int)
-    parser.add_argument("share", type=float, nargs="?", help="of the sampled level; left out: the largest found")
-    parser.add_argument("--minutes", type=float, default=10, help="limit of the search")
+    parser.add_argument("shares", type=float, nargs="*", help="of the sampled level; none: the largest level found")
+    parser.add_argument("--minutes", type=float, default=10, help="limit of a search")
     options = parser.parse_args()
-    done = prove(options.plant, options.width, options.share, options.minutes)
-    print(done.verdict, done.cells, sep="\n")
-    PAGE.write_text(entered(PAGE.read_text(encoding="utf-8"), done), encoding="utf-8")
+    for share in options.shares or [None]:
+        done = prove(options.plant, options.width, share, options.minutes)
+        print(done.verdict, done.cells, sep="\n")
+        PAGE.write_text(entered(PAGE.read_text(encoding="utf-8"), done), encoding="utf-8")

@@ -49,10 +49,11 @@ class Form(NamedTuple):
         return self.terms[1 + self.n :]
 
     def over(self, box: Interval) -> Form:
-        """For each of the boxes."""
-        boxes, (rows, _, size) = len(box.lo), self.terms.shape
-        terms, rest = np.broadcast_to(self.terms, (rows, boxes, size)), np.broadcast_to(self.rest, (boxes, size))
-        return self._replace(terms=terms, rest=rest)
+        """With all terms, for each of the boxes."""
+        n, boxes, (rows, _, size) = self.n, len(box.lo), self.terms.shape
+        terms = np.zeros((1 + n + n * (n + 1) // 2, boxes, size))
+        terms[:rows] = self.terms
+        return Form(terms, np.broadcast_to(self.rest, (boxes, size)), n)
 
     def of(self, boxes: Mask) -> Form:
         """Some of the boxes."""
@@ -64,12 +65,11 @@ class Form(NamedTuple):
         return total(self.terms) + (self.rest + TINY)
 
     def matrices(self) -> Array:
-        """Q (B, n, n), symmetric, of forms of size 1."""
+        """Q (B, n, n), symmetric, of forms of size 1 with all terms."""
         k, (i, j) = np.arange(self.n), np.triu_indices(self.n, 1)
         Q = np.zeros((self.terms.shape[1], self.n, self.n))
-        if len(self.quadratic):
-            Q[:, k, k] = self.quadratic[: self.n, :, 0].T
-            Q[:, i, j] = Q[:, j, i] = 0.5 * self.quadratic[self.n :, :, 0].T
+        Q[:, k, k] = self.quadratic[: self.n, :, 0].T
+        Q[:, i, j] = Q[:, j, i] = 0.5 * self.quadratic[self.n :, :, 0].T
         return Q
 
 
@@ -166,7 +166,8 @@ def multiply(a: Form, b: Form) -> Form:
     """(a0 + A + P + rho)(b0 + B + R + sigma), P and R quadratic: A R + P B + P R is left out."""
     terms = plus(a.terms[0] * b.terms, b.terms[0] * a.terms)
     terms[0] *= 0.5
-    rest = a.size * b.rest + b.size * a.rest + ERROR * (a.size * b.size)
+    p, q = a.size, b.size
+    rest = p * b.rest + q * a.rest + ERROR * (p * q)
     if len(a.terms) > 1 and len(b.terms) > 1:
         terms = bent(terms, crossed(a.linear, b.linear), a.n)
         rest += total(a.linear) * total(b.quadratic) + total(a.quadratic) * (total(b.linear) + total(b.quadratic))

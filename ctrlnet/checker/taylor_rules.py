@@ -184,7 +184,7 @@ def length(a: Value, count: int, y: Interval, e: Elementary) -> list[Form]:
     summed = Value([taylor.grouped_sum(form, count) for form in terms], parts(squares, count).sum().clip(0.0, np.inf))
     result = chained(summed, y, FUNCTIONS["sqrt"], THIRD["sqrt"], e)
     for form in a.forms[1:2]:
-        most = parts(Interval(form.size, form.size).square(), count).sum().sqrt().hi
+        most = parts(Interval(form.size, form.size).square(), count).sum().clip(0.0, np.inf).sqrt().hi
         result[1] = taylor.within(result[1], Interval(-most, most))
     return result
 

@@ -56,6 +56,8 @@ def _of_precision(error: Exception) -> bool:
 
 
 def _failure(name: str, error: Exception, advice: str) -> TraceError:
+    if "does not require grad" in str(error):
+        advice = " For a derivative inside a function use torch.func.grad, jvp or jacrev, not torch.autograd."
     return TraceError(
         f"{name} failed on a state while it was traced: {type(error).__name__}: {error}. It must map a float64 or "
         f"float32 tensor (n,), and batches (..., n), by torch operations.{advice}"
@@ -63,18 +65,33 @@ def _failure(name: str, error: Exception, advice: str) -> TraceError:
 
 
 def _advice(function: Function, states: Tensor, tail: Tail) -> str:
-    """How to give a function that is right for batches (count, n) alone, or leaves a last axis of one entry."""
+    """How to give a function that is right for batches (count, n) alone, for one state alone, or has one axis more."""
     dimension = states.shape[-1]
-    for batch in (states[:2].clone(), states[:2].float()):
+    one, two = (_shape_at(function, batch) for batch in (states[0], states[:2]))
+    if one == (*tail, 1) and two == (2, *tail, 1):
+        return " Give lambda x: f(x)[..., 0]."
+    if two in ((2, *tail), (2, *tail, 1)) and tail in ((), (dimension,)):
+        shape = "x.shape" if tail else "x.shape[:-1]"
+        return f" As it maps batches of two axes, give lambda x: f(x.reshape(-1, {dimension})).reshape({shape})."
+    if one == tail:
+        return (
+            " It maps one state, but not a batch (2, n): write x[..., i] for a coordinate, and ((x @ P) * x).sum(-1) "
+            "for a quadratic form."
+        )
+    return ""
+
+
+def _shape_at(function: Function, states: Tensor) -> tuple[int, ...] | None:
+    """The shape of the result, in the format that the function takes; None where it fails."""
+    for given in (states.clone(), states.float()):
         try:
             with torch.no_grad():
-                result = function(batch)
+                result = function(given)
         except FAILURES:
             continue
-        if isinstance(result, Tensor) and result.shape in ((2, *tail), (2, *tail, 1)) and tail in ((), (dimension,)):
-            shape = "x.shape" if tail else "x.shape[:-1]"
-            return f" As it maps batches of two axes, give lambda x: f(x.reshape(-1, {dimension})).reshape({shape})."
-    return ""
+        if isinstance(result, Tensor):
+            return tuple(result.shape)
+    return None
 
 
 def _traced(function: Function, dimension: int, states: Tensor, tail: Tail, name: str) -> tuple[Graph, int]:

@@ -91,7 +91,11 @@ def _without_proof(claim: Claim, search: Search, verdict: Verdict) -> Verdict:
     if search.interrupted:
         return replace(verdict, reason="The search was interrupted; go on with certify(..., start=verdict).")
     spent = search.budget.spent(search.seconds, search.bounded)
-    return replace(verdict, reason=f"Boxes were left open{' below the level' if claim.level_name else ''}: {spent}.")
+    left = search.open.of(search.open.least.argsort()[:1])
+    at = f" One of them is around {(0.5 * left.lower + 0.5 * left.upper)[0].tolist()}." if len(left.node) else ""
+    return replace(
+        verdict, reason=f"Boxes were left open{' below the level' if claim.level_name else ''}: {spent}.{at}"
+    )
 
 
 def false_at(x: Tensor, level: float | None) -> str:

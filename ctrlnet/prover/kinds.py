@@ -20,7 +20,8 @@ from ctrlnet.prover.claims import Claim
 from ctrlnet.prover.existence import admissible_control
 from ctrlnet.prover.sampled import sampled_stability
 from ctrlnet.sets import Box
-from ctrlnet.systems import ClosedLoop, DiscreteMap, System, Timed
+from ctrlnet.systems import ClosedLoop, DiscreteMap, Disturbed, System, Timed
+from ctrlnet.systems.disturbance import misfit
 
 Build = Callable[[Any, Any, Box, Any], Claim]
 
@@ -70,8 +71,19 @@ def _of_field(condition: Any, system: Any, box: Box, level: Any) -> Claim:
     build = CLAIMS.get(type(condition))
     if build is None:
         known = ", ".join(kind.__name__ for kind in CLAIMS)
+        if isinstance(condition, type):
+            raise UsageError(f"The condition is the class {condition.__name__}; give one of its kind, with arguments.")
         raise UsageError(
             f"certify proves {known}; got {type(condition).__name__}. For another margin use ctrlnet.prove."
+        )
+    if not callable(system):
+        raise UsageError(
+            f"The system is {system!r}; give a function F of the state, ClosedLoop, Disturbed, DiscreteMap."
+        )
+    if not isinstance(system, (Disturbed, DiscreteMap)) and (problem := misfit(system, 1)):
+        raise UsageError(
+            f"The system cannot be called with the state alone: {problem}. A disturbance or parameter d is given with "
+            "its box, Disturbed(F, box); time is no argument, but may be one more state."
         )
     return build(condition, system, box, level)
 

@@ -62,8 +62,12 @@ class Loop:
         state = graph.concatenate([graph.constant(self.equilibrium), rest])
         field, value, slope = self.graph.copy_into(graph, [self.field, self.value, self.slope], state)
         if self.kappa is None:
-            return {"F": field, "V": value, "∇V": slope}
-        return {"F - x*": graph.binary("sub", field, graph.constant(self.equilibrium)), "V": value, "∇V": slope}
+            return {"F(x*)": field, "V(x*)": value, "∇V(x*)": slope}
+        return {
+            "F(x*) - x*": graph.binary("sub", field, graph.constant(self.equilibrium)),
+            "V(x*)": value,
+            "∇V(x*)": slope,
+        }
 
     @cached_property
     def at_equilibrium(self) -> Graph:
@@ -74,7 +78,9 @@ class Loop:
     def kinked(self) -> bool:
         """Whether the gradient of V is not known to exist at x*, because of a kink."""
         graph = self.at_equilibrium
-        return any(graph.nodes[i].operation in ("step", "unit", "jump") for i in graph.reachable([self.remains["∇V"]]))
+        return any(
+            graph.nodes[i].operation in ("step", "unit", "jump") for i in graph.reachable([self.remains["∇V(x*)"]])
+        )
 
     def unsettled(self) -> tuple[str, bool] | None:
         """What is not identically zero at the equilibrium, in words, and whether it certainly is not zero.
@@ -85,17 +91,36 @@ class Loop:
         graph = self.at_equilibrium
         for name, node in self.remains.items():
             held = graph.held(node)
-            if (held is not None and held.all_equal(0)) or (name == "∇V" and self.kinked):
+            if (held is not None and held.all_equal(0)) or (name == "∇V(x*)" and self.kinked):
                 continue
-            at = ", ".join(str(value) for value in self.equilibrium)
-            words = (
-                f"{name}(x*) = 0 is not an identity at x* = ({at}). Shift the coordinates so that the equilibrium is "
-                "the origin, or subtract the value at x* inside the function."
-            )
             lower, upper = self.model.lower[None], self.model.upper[None]
             bounds = interval_bounds(graph, [node], lower, upper)[0]
-            return words, bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
+            certain = bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
+            return self._remains_words(name, certain, float(torch.maximum(bounds.upper, -bounds.lower).amax())), certain
         return None
+
+    def _remains_words(self, name: str, certain: bool, size: float) -> str:
+        """What to do about a term that does not vanish at x*, or is not known to."""
+        at = ", ".join(str(value) for value in self.equilibrium)
+        if self.disturbed_rest and name.startswith("F"):
+            return (
+                f"{name} depends on the disturbance at x* = ({at}), which then is no equilibrium. Prove an "
+                "UltimateBound, or write what is disturbed so that it cancels there."
+            )
+        advice = (
+            "Shift the coordinates so that the equilibrium is the origin, subtract the value at x* inside the "
+            'function, or declare decimals that are meant exactly: exact("0.1").'
+        )
+        if certain:
+            return f"{name} is not 0 at x* = ({at}); it is of size {size:.3g}. {advice}"
+        return f"{name} = 0 is not an identity at x* = ({at}). {advice}"
+
+    @property
+    def disturbed_rest(self) -> bool:
+        """Whether F at x* depends on the disturbance."""
+        graph = self.at_equilibrium
+        field = next(iter(self.remains.values()))
+        return any(graph.nodes[i].operation == "input" for i in graph.reachable([field]))
 
     def neighbourhood(self) -> Neighbourhood | None:
         """A box around x* on which the proof holds: by matrix inequalities, or by rays where V has a kink at x*."""

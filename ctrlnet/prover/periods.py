@@ -42,6 +42,8 @@ def longest_period(
 
     Errors: UsageError, also those of `certify`.
     """
+    if not isinstance(loop, ClosedLoop):
+        raise UsageError(f"The loop is {loop!r}; give ClosedLoop(plant, policy).")
     if not 0 < tolerance < 1:
         raise UsageError(f"tolerance is {tolerance}; it must be between 0 and 1.")
 

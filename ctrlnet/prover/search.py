@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ctrlnet.errors import UsageError
 from ctrlnet.prover.budget import Budget
 from ctrlnet.prover.equilibrium import Neighbourhood
 from ctrlnet.prover.falsifier import Falsifier
@@ -80,6 +81,8 @@ class Search:
     progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
+        if self.progress is not None and not callable(self.progress):
+            raise UsageError(f"progress is {self.progress!r}; give a function of a Progress, such as print.")
         goals = self.problem.goals
         self.started, self.bounded, self.seconds, self.interrupted = time.perf_counter(), 0, 0.0, False
         self.falsifier = Falsifier(self.problem, self.level)

@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
-from ctrlnet.errors import ShapeError
+from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.sets import Box, check_states
 from ctrlnet.systems.rows import check_rows
 from ctrlnet.types import Field
@@ -21,6 +21,17 @@ class Quantity(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} [{self.unit}]"
+
+
+def quantities(given: Sequence[Quantity], name: str) -> tuple[Quantity, ...]:
+    """Pairs of name and unit.
+
+    Raises:
+        UsageError: something else.
+    """
+    if not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in given):
+        raise UsageError(f"{name} is {given!r}; give a name and a unit of each coordinate, as in [('angle', 'rad')].")
+    return tuple(Quantity(*one) for one in given)
 
 
 @final
@@ -48,8 +59,7 @@ class System:
         limits: Box | None = None,
     ) -> None:
         self.f, self.g = f, g
-        self.state = tuple(Quantity(*quantity) for quantity in state)
-        self.control = tuple(Quantity(*quantity) for quantity in control)
+        self.state, self.control = quantities(state, "state"), quantities(control, "control")
         self.limits = limits
         if limits is not None and limits.dimension != self.m:
             raise ShapeError(f"limits has dimension {limits.dimension}; the control has {self.m}: {self.control}.")

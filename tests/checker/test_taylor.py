@@ -119,7 +119,7 @@ def test_every_operation_on_regular_degenerate_kinked_tiny_and_huge_boxes(name: 
         box = Interval(*np.array([first, second]).T[:, None, :])
         points = [*itertools.product(first, second), *random_points(draw, box, 2)]
         found += contained(graph, f, box, draw.sample(points, 3), draw)
-    assert 0 < sum(k >= 1 for k in found) and any(k == 3 for k in found)
+    assert any(k == 3 for k in found)
 
 
 def test_every_smooth_function_has_a_third_derivative() -> None:
@@ -229,25 +229,20 @@ def smooth(n: int, seed: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_left_out_is_of_third_order(seed: int) -> None:
-    """Of the value and of the derivative along a field, of smooth functions: an eighth of the box, 512 times less."""
+    """Of the value and of the derivative along a line, of smooth functions: an eighth of the box, 512 times less."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 5))
-    f, centre = ready(smooth(n, seed), n), rng.uniform(-1, 1, n)
-    rests = []
-    for h in (2.0**-7, 2.0**-10):
-        box = Interval(centre[None] - h, centre[None] + h)
-        rests.append(
-            [float(form.rest[0, 0]) for form in along(f, box, rng.uniform(-1, 1, n).tolist() if False else [1.0] * n)]
-        )
-    for wide, narrow in list(zip(*rests, strict=True))[:2]:
-        assert narrow < wide / 300 + 1e-9 * wide or wide < 1e-9
+    f, centre = ready(c.random_graph(n, seed, c.SMOOTH), n), rng.uniform(-1, 1, n)
+    boxes = [Interval(centre[None] - h, centre[None] + h) for h in (2.0**-8, 2.0**-11)]
+    for wide, narrow in list(zip(*(along(f, box, [1.0] * n) for box in boxes), strict=True))[:2]:
+        assert narrow.rest[0, 0] < wide.rest[0, 0] / 400 + 1e-11 * wide.size[0, 0]
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_ranges_hold_samples_and_are_sharp_for_convex_functions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 6))
-    R = rng.normal(size=(n, n)) * 10.0 ** rng.integers(-2, 3, size=n)
+    R = rng.normal(size=(n, n)) + 2 * np.eye(n)
     Q, A, known = R @ R.T - (seed % 2) * np.diag(rng.uniform(0, 3, n)), rng.normal(size=n) * 3, 0.25
     i, j = np.triu_indices(n, 1)
     terms = np.concatenate([[0.5], A, Q.diagonal(), 2 * Q[i, j]])[:, None, None]
@@ -259,7 +254,7 @@ def test_ranges_hold_samples_and_are_sharp_for_convex_functions(seed: int) -> No
         assert found.lo[0] <= values.min() - known and found.hi[0] >= values.max() + known
     if seed % 2 == 0:
         best = minimum(A, Q)
-        assert least(form)[0] == pytest.approx(0.5 - known + best, abs=1e-3 * np.abs(Q).sum())
+        assert least(form)[0] == pytest.approx(0.5 - known + best, abs=2e-3 * np.abs(Q).sum())
 
 
 def minimum(A: np.ndarray, Q: np.ndarray) -> float:
@@ -271,16 +266,14 @@ def minimum(A: np.ndarray, Q: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_ranges_of_what_is_not_finite_prove_nothing(bad: float) -> None:
-    for row in range(6):
-        terms = np.ones((6, 1, 1))
-        terms[row] = bad
-        with np.errstate(all="ignore"):
-            for found in (tight(Form(terms, np.ones((1, 1)), 2)), span(Form(terms, np.ones((1, 1)), 2))[:, 0]):
-                assert not found.lo[0] > 0 or bad == 1e300
-        with np.errstate(all="ignore"):
-            unknown = Form(np.ones((6, 1, 1)), np.full((1, 1), bad), 2)
-            assert not tight(unknown).lo[0] > 0 and not span(unknown).lo[0, 0] > 0
+@pytest.mark.parametrize("row", range(7))
+def test_ranges_of_what_is_not_finite_or_too_large_prove_nothing(bad: float, row: int) -> None:
+    """10 + e1 + e2 + e1^2 + e2^2 + e1 e2 + [-1, 1], one coefficient replaced."""
+    terms = np.array([10.0, 1, 1, 1, 1, 1, 1])
+    terms[row] = bad if row or bad != 1e300 else -bad
+    form = Form(terms[:6, None, None], terms[6:, None], 2)
+    with np.errstate(all="ignore"):
+        assert not tight(form).lo[0] > 0 and not span(form).lo[0, 0] > 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -306,20 +307,35 @@ COLUMN = torch.nn.Linear(3, 1).requires_grad_(False)
 
 
 @pytest.mark.parametrize(
-    ("function", "tail", "given"),
+    ("function", "tail", "advice", "given"),
     [
-        (_columns, (), lambda x: _columns(x.reshape(-1, 3)).reshape(x.shape[:-1])),
-        (_asserting, (3,), lambda x: _asserting(x.reshape(-1, 3)).reshape(x.shape)),
-        (COLUMN, (), lambda x: COLUMN(x.reshape(-1, 3)).reshape(x.shape[:-1])),
+        (
+            _columns,
+            (),
+            "lambda x: f(x.reshape(-1, 3)).reshape(x.shape[:-1])",
+            lambda x: _columns(x.reshape(-1, 3)).reshape(x.shape[:-1]),
+        ),
+        (
+            _asserting,
+            (3,),
+            "lambda x: f(x.reshape(-1, 3)).reshape(x.shape)",
+            lambda x: _asserting(x.reshape(-1, 3)).reshape(x.shape),
+        ),
+        (COLUMN, (), "lambda x: f(x)[..., 0]", lambda x: COLUMN(x)[..., 0]),
+        (lambda x: x @ torch.eye(3).double() @ x, (), "((x @ P) * x).sum(-1)", lambda x: (x * x).sum(-1)),
     ],
 )
-def test_a_function_of_batches_alone_is_told_how_to_be_given(
-    function: Callable[[Tensor], Tensor], tail: tuple[int, ...], given: Callable[[Tensor], Tensor]
+def test_a_function_of_another_shape_is_told_how_to_be_given(
+    function: Callable[[Tensor], Tensor], tail: tuple[int, ...], advice: str, given: Callable[[Tensor], Tensor]
 ) -> None:
-    shape = "x.shape" if tail else r"x.shape\[:-1\]"
-    with pytest.raises((TraceError, ShapeError), match=rf"give lambda x: f\(x.reshape\(-1, 3\)\).reshape\({shape}\)"):
+    with pytest.raises((TraceError, ShapeError), match=re.escape(advice)):
         trace(function, 3, STATES, tail)
     trace(given, 3, STATES, tail)
+
+
+def test_autograd_inside_a_function_is_told_of_func() -> None:
+    with pytest.raises(TraceError, match=r"torch\.func\.grad"):
+        trace(lambda x: torch.autograd.grad(x.square().sum(), x)[0].sum(-1), 3, STATES, ())
 
 
 def test_wrong_shapes_and_nan_are_errors() -> None:

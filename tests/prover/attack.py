@@ -131,7 +131,9 @@ class Claims:
         return evaluated(self.graphs["F"], z)
 
     def rise(self, z: Array) -> Array:
-        return slope(self.scalar, z[:, : self.n], self.field(z))
+        """V' or h', NaN where F is undefined, be it in an entry that V or h does not depend on."""
+        y = self.field(z)
+        return np.where(np.isnan(y).any(1), np.nan, slope(self.scalar, z[:, : self.n], y))
 
     def excess(self, y: Array) -> Array:
         """How far states are outside the box."""

@@ -11,14 +11,15 @@ from tests.prover.attack import Document, violation
 from tests.prover.mutations import rehashed
 
 INPUT: list[Any] = ["input", [], 1]
+PLANE: list[Any] = ["input", [], 2]
 
 
 def constant(value: str) -> list[Any]:
     return ["constant", [], {"q": [value]}]
 
 
-def box(size: str) -> Document:
-    return {"lower": [f"-{size}"], "upper": [size]}
+def box(*sizes: str) -> Document:
+    return {"lower": [f"-{size}" for size in sizes], "upper": list(sizes)}
 
 
 def graph(*nodes: list[Any]) -> Document:
@@ -39,6 +40,24 @@ LESS_A_KINK = graph(
 """V = √(x² + 1/100) - 1/10 - |x|/2, which is negative for 0 < |x| < 2/15. On the rays from 0 one part of the vector
 (x, 1/10) is homogeneous and the other is not: it turns along the ray."""
 RAYS = {**box("1"), "rays": [["p", "p"]]}
+
+HALF = graph(PLANE, constant("1/2"), ["take", [0], [0]], ["sub", [1, 2], None])
+"""h = 1/2 - x₁."""
+UNDEFINED = graph(
+    PLANE,
+    ["neg", [0], None],
+    ["take", [0], [1]],
+    ["square", [2], None],
+    constant("1/16"),
+    ["sub", [3, 4], None],
+    ["sqrt", [5], None],
+    constant("0"),
+    ["mul", [6, 7], None],
+    ["concatenate", [7, 8], None],
+    ["add", [1, 9], None],
+)
+"""x' = -x + (0, 0 √(x₂² - 1/16)): where |x₂| < 1/4 there is no field, so solutions end there."""
+INWARD = [["p", "x"], ["p", "p"]]
 
 FORGED: dict[str, Document] = {
     "a norm of which one part alone vanishes at the equilibrium": {
@@ -62,6 +81,16 @@ FORGED: dict[str, Document] = {
         },
         "graphs": {"V": LESS_A_KINK, "F": graph(INPUT, constant("1/2"), ["mul", [0, 1], None])},
         "proof": {"equilibrium": RAYS, "interior": "AAxeAex"},
+    },
+    "a barrier for ever, under a field that is undefined in an entry that h does not depend on": {
+        "statement": {"kind": "barrier_invariance", "box": box("1", "1"), "rate": "1"},
+        "graphs": {"h": HALF, "F": UNDEFINED},
+        "proof": {"interior": "p", "faces": INWARD},
+    },
+    "the same of high order": {
+        "statement": {"kind": "high_order_invariance", "box": box("1", "1"), "rates": ["1", "1"]},
+        "graphs": {"h": HALF, "F": UNDEFINED},
+        "proof": {"interior": "p", "faces": INWARD},
     },
 }
 

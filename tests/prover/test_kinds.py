@@ -122,7 +122,7 @@ def test_a_disturbance_that_does_not_vanish_leaves_an_ultimate_bound() -> None:
     assert certify(UltimateBound(squares, 0.019, 0.5), system, UNIT).status == "falsified"
     assert certify(UltimateBound(squares, 0.019), system, UNIT).level < 0.0201
     refused = certify(ExponentialStability(squares, 0.1), system, UNIT)
-    assert refused.status != "certified" and "identity" in refused.reason
+    assert refused.status != "certified" and "UltimateBound" in refused.reason
 
 
 def test_ultimate_bounds_in_discrete_time() -> None:
@@ -262,3 +262,17 @@ def test_an_interrupt_keeps_what_was_proved() -> None:
 def test_a_condition_meets_the_wrong_system(condition: object, system: object) -> None:
     with pytest.raises((UsageError, TypeError)):
         certify(condition, system, UNIT, level=0.7 if system is None else None)
+
+
+def test_what_cannot_be_meant_is_told() -> None:
+    condition = ExponentialStability(squares, 0.1)
+    with pytest.raises(UsageError, match=r"Disturbed\(F, box\)"):
+        certify(condition, lambda x, d: d - x, WIDE)  # type: ignore[misc]
+    with pytest.raises(UsageError, match="is the class ExponentialStability"):
+        certify(ExponentialStability, lambda x: -x, WIDE)
+    with pytest.raises(UsageError, match="progress is True"):
+        certify(condition, lambda x: -x, WIDE, progress=True)  # type: ignore[arg-type]
+    moved = certify(condition, Disturbed(lambda x, d: d - x, UNIT), WIDE)
+    assert moved.status == "undecided" and "UltimateBound" in moved.reason
+    near = certify(condition, lambda x: 1e-9 - x, WIDE)
+    assert near.status == "falsified" and "F(x*) is not 0" in near.reason and "1e-09" in near.reason
