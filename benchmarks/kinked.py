@@ -1,13 +1,14 @@
 """A ReLU policy with a clamp and a candidate with kinks through the equilibrium, in discrete time.
 
 The pendulum of mass 0.15, length 0.5, damping 0.1 and torque 6, stepped by 0.05 s; policy ReLU 2-8-8-8-1 that imitates
-a state feedback; V = |φ(x) - φ(0)|/50 + |R x|₁ with φ a LeakyReLU network 2-16-16-8-1 and R the left eigenvectors of the
-policy's own linearisation.
+a state feedback; V = |φ(x) - φ(0)|/50 + |R x|₁ with φ a LeakyReLU network 2-16-16-8-1 and R the left eigenvectors of
+the policy's own linearisation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from timing import timed_certify
@@ -30,9 +31,10 @@ def measure() -> dict[str, float]:
     timed_certify(condition, system, BOX)  # warms up
     proof = timed_certify(condition, system, BOX)
     assert proof.verdict.status == "certified", proof.verdict.reason
+    prover = proof.whole - proof.check
     return {
-        "prover, seconds": proof.search,
-        "checker / prover time": proof.check / proof.search,
+        "prover, seconds": prover,
+        "checker / prover time": proof.check / prover,
         "level / sampled level": proof.verdict.level / proof.verdict.sampled_level,
     }
 
@@ -40,7 +42,7 @@ def measure() -> dict[str, float]:
 def _policy() -> nn.Module:
     torch.manual_seed(0)
     widths = (2, 8, 8, 8)
-    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
     network = nn.Sequential(*layers, nn.Linear(8, 1)).double()
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     for _ in range(1500):

@@ -11,48 +11,44 @@ does not lengthen. `measure` holds the cart-pole against its target; the table o
 from __future__ import annotations
 
 import argparse
-import time
+import logging
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from plants import PLANTS, RATE, Field, imitation, sampled_level
+from timing import Proof, timed_certify
 from torch import Tensor
 
-from ctrlnet import Budget, Coordinates, ExponentialStability, Quadratic, Verdict, certify
+from ctrlnet import Budget, Coordinates, ExponentialStability, Quadratic
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 ASKED, WIDTHS = 0.91, (16, 128)
 
 
 class Row(NamedTuple):
-    """One proof: what was asked, and the processor's seconds for the search and the check."""
+    """One proof, and what was asked."""
 
     plant: str
     width: int
     asked: float | None
     sampled: float
-    verdict: Verdict
-    search: float
-    check: float
+    proof: Proof
 
     @property
     def share(self) -> float:
         """Of the sampled level; 0 when nothing is certified."""
-        return self.verdict.level / self.sampled
-
-    @property
-    def minutes(self) -> float:
-        return (self.search + self.check) / 60
+        return self.proof.verdict.level / self.sampled
 
     @property
     def cells(self) -> list[str]:
-        verdict, asked = self.verdict, "largest" if self.asked is None else f"{self.asked:g}"
-        leaves, check = ("–", "–") if verdict.report is None else (f"{verdict.report.leaves:,}", f"{self.check:.0f}")
+        verdict, search, check, _ = self.proof
+        asked = "largest" if self.asked is None else f"{self.asked:g}"
+        leaves, seconds = ("–", "–") if verdict.report is None else (f"{verdict.report.leaves:,}", f"{check:.1f}")
         return [
             *(str(PLANTS[self.plant].n), self.plant, str(self.width), asked, verdict.status, f"{self.share:.3f}"),
-            *(f"{verdict.boxes:,}", leaves, f"{self.search:.0f}", check),
+            *(f"{verdict.boxes:,}", leaves, f"{search:.1f}", seconds),
         ]
 
 
@@ -61,27 +57,25 @@ def measure() -> dict[str, float]:
     for width in WIDTHS:
         row = prove("cart-pole", width, ASKED, 10)
         figures[f"level / sampled level, width {width}"] = row.share
-        figures[f"minutes, width {width}"] = row.minutes
-        figures[f"boxes, width {width}"] = float(row.verdict.boxes)
+        figures[f"minutes, width {width}"] = row.proof.whole / 60
+        figures[f"boxes, width {width}"] = float(row.proof.verdict.boxes)
     return figures
 
 
 def prove(name: str, width: int, asked: float | None, minutes: float) -> Row:
     """Certify the share asked for, None for the largest, of the sampled level of a plant's imitation of this width."""
-    torch.set_num_threads(1)
     field, P, sampled = _problem(name, width)
     level, y = None if asked is None else asked * sampled, Coordinates(P)
     condition = y.condition(ExponentialStability(Quadratic(P), RATE))
     box, budget = y.box(sampled if level is None else level), Budget(seconds=60 * minutes, boxes=10**9)
-    started, clock = time.process_time(), time.perf_counter()
-    verdict = certify(condition, y.system(field), box, level=level, budget=budget, progress=print)
-    whole, share = time.process_time() - started, verdict.seconds / (time.perf_counter() - clock)
-    return Row(name, width, asked, sampled, verdict, share * whole, (1 - share) * whole)
+    proof = timed_certify(condition, y.system(field), box, level=level, budget=budget)
+    return Row(name, width, asked, sampled, proof)
 
 
 @cache
 def _problem(name: str, width: int) -> tuple[Field, Tensor, float]:
     """F, P of V = xᵀPx, and the sampled level."""
+    torch.set_num_threads(1)
     field, P = imitation(PLANTS[name], width)
     return field, P, sampled_level(field, P)
 
@@ -107,7 +101,8 @@ if __name__ == "__main__":
     parser.add_argument("shares", type=float, nargs="*", help="of the sampled level; none: the largest level found")
     parser.add_argument("--minutes", type=float, default=10, help="limit of a search")
     options = parser.parse_args()
+    logging.basicConfig(format="%(message)s", level=logging.INFO)  # ctrlnet says how far a search is
     for share in options.shares or [None]:
         done = prove(options.plant, options.width, share, options.minutes)
-        print(done.verdict, done.cells, sep="\n")
+        print(done.proof.verdict, done.cells, sep="\n")
         PAGE.write_text(entered(PAGE.read_text(encoding="utf-8"), done), encoding="utf-8")

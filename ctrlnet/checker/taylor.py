@@ -25,7 +25,8 @@ from ctrlnet.checker.interval import TINY, Array, Interval, Mask, Matrix, down, 
 ERROR, FAT = 2.0**-48, 2.0**-40
 LARGEST = 1e100
 """Beyond this, eigenvalues may overflow."""
-SWEEPS = 4
+SWEEPS = 8
+"""Of the descent in `least`."""
 
 
 class Form(NamedTuple):

@@ -23,7 +23,7 @@ from ctrlnet.prover.budget import Budget
 from ctrlnet.prover.equilibrium import Neighbourhood
 from ctrlnet.prover.falsifier import Falsifier
 from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest, halved, splittable
-from ctrlnet.prover.goals import Problem
+from ctrlnet.prover.goals import Goal, Problem
 from ctrlnet.prover.guide import form_of, guide
 from ctrlnet.prover.second_order import bounds
 from ctrlnet.prover.slope import Slope
@@ -179,13 +179,7 @@ class Search:
         if not len(boxes.node):
             return boxes
         goal = self.problem.goals[int(boxes.goal[0])]
-        nodes, value = self.problem.nodes(goal)
-        lower, upper = boxes.lower, boxes.upper
-        if self.problem.extend is not None:
-            lower, upper = self.problem.extend(lower, upper)
-        found = bounds(self.problem.graph, nodes, lower.to(self.budget.device), upper.to(self.budget.device))
-        forms = dict(zip(nodes, (form.to("cpu") for form in found), strict=True))
-        self.bounded += len(boxes.node)
+        forms, value = self._forms(goal, boxes)
         least = boxes.least
         if value is not None:
             least = torch.maximum(least, _least(forms[value]).nan_to_num(-math.inf))
@@ -202,6 +196,19 @@ class Search:
         others = [form_of(forms[node], rest) for node in ((value,) if value is not None else goal.where)]
         margins = [form_of(forms[node], rest) for node in goal.margins]
         return boxes._replace(least=least[rest], guide=guide(margins, others, self._share(boxes)))
+
+    def _forms(self, goal: Goal, boxes: Open) -> tuple[dict[int, Slope], int | None]:
+        """Bounds of all nodes that the goal is about, and which of them is V, where the level matters."""
+        nodes, value = self.problem.nodes(goal)
+        lower, upper, place = boxes.lower, boxes.upper, self.budget.device
+        if self.problem.extend is not None:
+            lower, upper = self.problem.extend(lower, upper)
+        asked = dict.fromkeys(nodes, 0.0)
+        if value is not None:
+            asked[value] = max(self.falsifier.ceiling, 0.0)
+        found = bounds(self.problem.graph, nodes, lower.to(place), upper.to(place), asked)
+        self.bounded += len(boxes.node)
+        return dict(zip(nodes, (form.to("cpu") for form in found), strict=True)), value
 
     def _count(self, boxes: Open, done: Tensor) -> None:
         flat = self.upper[boxes.goal] <= self.lower[boxes.goal]

@@ -88,15 +88,21 @@ RULES: dict[str, Rule] = {
 }
 
 
-def bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
-    """Slope forms of scalar outputs over the boxes, as `slope_bounds`, with the sharpest range known.
+def bounds(
+    graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor, asked: Mapping[int, float] | None = None
+) -> list[Slope]:
+    """Slope forms of scalar outputs over the boxes, as `slope_bounds`, with the sharpest lower bound known.
 
     Of second order where that pays: in three to six dimensions, and where most of the graph's nonlinear entries are
     smooth. Kinks have no second order, and rows for it would be carried in vain.
+
+    `asked` says what an output is to exceed: where its range settles that, its lower bound is not sharpened.
     """
     if not worthwhile(graph, outputs):
         return slope_bounds(graph, outputs, lower, upper)
-    return [sharpened(form) for form in quadratic_bounds(graph, outputs, lower, upper)]
+    forms = quadratic_bounds(graph, outputs, lower, upper)
+    wanted = [(asked or {}).get(output) for output in outputs]
+    return [sharpened(form, value) for form, value in zip(forms, wanted, strict=True)]
 
 
 def worthwhile(graph: Graph, outputs: Sequence[int]) -> bool:
@@ -108,14 +114,22 @@ def worthwhile(graph: Graph, outputs: Sequence[int]) -> bool:
     return smooth > sum(node.size for node in nodes if node.operation in KINKED)
 
 
-def sharpened(a: Quadratic) -> Slope:
-    """The slope form of a scalar, its lower bound improved by the convex one of the form; NaN stays NaN."""
+def sharpened(a: Quadratic, asked: float | None = None) -> Slope:
+    """The slope form of a scalar, its lower bound improved by the convex one of the form; NaN stays NaN.
+
+    With `asked` only where the range does not say already whether the scalar exceeds it.
+    """
     n, form = a.dimension, truncated(a)
-    rows = a.terms[:, :, 0]
+    lower, upper = form.range
+    open_ = torch.ones_like(lower[:, 0], dtype=torch.bool)
+    if asked is not None:
+        open_ = ~((lower > asked) | (upper <= asked))[:, 0]
+    rows = a.terms[open_, :, 0]
     low = least(rows[:, 0], rows[:, 1 : 1 + n], rows[:, 1 + n :])
-    low = below(low - raised(a.remainder[:, 0]))[:, None]
-    lower = torch.maximum(form.range.lower, torch.where(low.isnan(), -math.inf, low))
-    return form._replace(range=Interval(lower, form.range.upper))
+    low = below(low - raised(a.remainder[open_, 0]))[:, None]
+    lower = lower.clone()
+    lower[open_] = torch.maximum(lower[open_], torch.where(low.isnan(), -math.inf, low))
+    return form._replace(range=Interval(lower, upper))
 
 
 def quadratic_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Quadratic]:

@@ -206,7 +206,7 @@ class Claims:
             return self.rise(z) + a1 * self.of(z)
 
         def inside(z: Array) -> Array:
-            return (self.of(z) >= 0) & (psi(z) >= 0)
+            return (self.of(z) >= 0) & ~(psi(z) < 0)
 
         def grows(z: Array) -> Array:
             step = 1e-5 * self.field(z)  # a central difference: exact to 1e-9 or so for these small polynomials
