@@ -11,7 +11,9 @@ Source: Xiao, Belta, High-order control barrier functions, IEEE Trans. Automatic
 
 from __future__ import annotations
 
-from ctrlnet.checker.enclosures import Enclosed, form_of, formed, hessian, jacobian
+import numpy as np
+
+from ctrlnet.checker.enclosures import Enclosed, form_of, formed, hessian, jacobian, undefined, unknown
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.taylor import add, constant, multiply, variables
@@ -37,7 +39,9 @@ class Derivatives:
     def second(self, box: Interval) -> Enclosed:
         """psi2 = psi1' + a2 psi1."""
         x, (a1, a2) = variables(box), [constant(rate[None], self.h.n) for rate in self.rates]
-        f, df = evaluate(self.F, Value([x, form_of(self.F, box).forms[0]], box)).forms
+        F = form_of(self.F, box)
+        f, df = evaluate(self.F, Value([x, F.forms[0]], box)).forms
         h, dh, ddh = evaluate(self.h, Value([x, f, df], box)).forms
         psi, dpsi = add(dh, multiply(a1, h)), add(ddh, multiply(a1, dh))
-        return formed(add(dpsi, multiply(a2, psi)), box)
+        found = formed(add(dpsi, multiply(a2, psi)), box)
+        return found._replace(value=undefined(found.value, unknown(F.range) | ~np.isfinite(df.size).all(1)))

@@ -152,9 +152,15 @@ def flow(V: Evaluator, F: Function, box: Interval, rate: Interval) -> tuple[Encl
 
 
 def _formed(V: Evaluator, F: Evaluator, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
-    x, f = entries(variables(box), slice(V.n)), form_of(F, box).forms[0]
-    v, slope = evaluate(V, Value([x, f], box[:, : V.n])).forms
-    return formed(v, box), formed(add(slope, multiply(constant(rate[None], x.n), v)), box)
+    x, f = entries(variables(box), slice(V.n)), form_of(F, box)
+    v, slope = evaluate(V, Value([x, f.forms[0]], box[:, : V.n])).forms
+    G = formed(add(slope, multiply(constant(rate[None], x.n), v)), box)
+    return formed(v, box), G._replace(value=undefined(G.value, unknown(f.range)))
+
+
+def unknown(a: Interval) -> Mask:
+    """Boxes on which some entry of (B, m) is undefined, though nothing may depend on that entry."""
+    return np.asarray((np.isnan(a.lo) | np.isnan(a.hi)).any(1))
 
 
 def expanded(V: Evaluator, F: Function, box: Interval, rate: Interval) -> tuple[Enclosed, Enclosed]:
