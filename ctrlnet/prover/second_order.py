@@ -121,9 +121,7 @@ def sharpened(a: Quadratic, asked: float | None = None) -> Slope:
     """
     n, form = a.dimension, truncated(a)
     lower, upper = form.range
-    open_ = torch.ones_like(lower[:, 0], dtype=torch.bool)
-    if asked is not None:
-        open_ = ~((lower > asked) | (upper <= asked))[:, 0]
+    open_ = slice(None) if asked is None else ~((lower > asked) | (upper <= asked))[:, 0]
     rows = a.terms[open_, :, 0]
     low = least(rows[:, 0], rows[:, 1 : 1 + n], rows[:, 1 + n :])
     low = below(low - raised(a.remainder[open_, 0]))[:, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -17,10 +16,9 @@ from ctrlnet.prover.curves import power_band
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed
 from ctrlnet.prover.rounding import above, raised
+from ctrlnet.prover.threads import spread
 
 __all__ = ["FORMS", "Slope", "slope_bounds"]
-
-Corners = tuple[Tensor, Tensor]
 
 CHUNK = 1 << 17  # entries of the widest node over a chunk of boxes
 
@@ -56,24 +54,8 @@ def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Ten
     """
     chunk = max(512, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
     corners = list(zip(lower.split(chunk), upper.split(chunk), strict=True))
-    parts = _spread_over_threads(lambda pair: _chunk_bounds(graph, outputs, *pair), corners)
+    parts = spread(lambda pair: _chunk_bounds(graph, outputs, *pair), corners, lower.device.type == "cpu")
     return parts[0] if len(parts) == 1 else [_joined(forms) for forms in zip(*parts, strict=True)]
-
-
-def _spread_over_threads(bound: Callable[[Corners], list[Slope]], corners: Sequence[Corners]) -> list[list[Slope]]:
-    """Bounds of every chunk, in order. The threads that torch may use take a chunk each, and one thread inside:
-    operations on a chunk are too short to be shared. What is computed for a chunk does not depend on their number.
-    """
-    threads = torch.get_num_threads()
-    workers = min(threads, len(corners)) if corners[0][0].device.type == "cpu" else 1
-    if workers == 1:
-        return [bound(pair) for pair in corners]
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(bound, corners))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _joined(forms: Sequence[Slope]) -> Slope:
