@@ -32,10 +32,13 @@ class Node:
 
 
 class Graph:
-    """A growing list of nodes in topological order; `add` returns the number of the simplified node."""
+    """A growing list of nodes in topological order; `add` returns the number of the simplified node.
 
-    def __init__(self, dimension: int):
-        self.dimension = dimension
+    defined: every node that is added has a value at every input that is meant, so that all equal terms cancel.
+    """
+
+    def __init__(self, dimension: int, defined: bool = False):
+        self.dimension, self.defined = dimension, defined
         self.nodes: list[Node] = []
         self._known: dict[object, int] = {}
         self._signs: list[Sign] = []
@@ -58,7 +61,7 @@ class Graph:
 
     def partial(self, node: int) -> bool:
         """Whether the node may be undefined at some state: what is undefined does not cancel."""
-        return self._partial[node]
+        return self._partial[node] and not self.defined
 
     def sign(self, node: int) -> Sign:
         """What is known of the sign of every entry, wherever it is defined."""

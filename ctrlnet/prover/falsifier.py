@@ -11,6 +11,7 @@ from ctrlnet.graph import evaluate
 from ctrlnet.prover.goals import Goal, Problem
 
 SAMPLES = 1 << 12  # a dimension
+ROUNDS, BEST, MOVES = 16, 64, 24
 
 
 class Falsifier:
@@ -30,34 +31,61 @@ class Falsifier:
         self.ceiling = math.inf if level is None else level
 
     def sample(self) -> None:
-        """Uniform states of every goal's box."""
+        """Uniform states of every goal's box, and where these leave most of it empty the states that `_approach`."""
         generator = torch.Generator().manual_seed(0)
         for goal in self.problem.goals:
-            n = len(goal.lower)
+            n, width = len(goal.lower), goal.upper - goal.lower
             count = n * (SAMPLES >> 4 if goal.face else SAMPLES)
-            share = torch.rand(count, n, generator=generator, dtype=torch.float64)
-            self.look(goal, goal.lower + (goal.upper - goal.lower) * share)
+            x = goal.lower + width * torch.rand(count, n, generator=generator, dtype=torch.float64)
+            self.look(goal, x)
+            if n > 2 and goal.margins and self.problem.extend is None:
+                self._approach(goal, x, generator)
+
+    def _approach(self, goal: Goal, x: Tensor, generator: torch.Generator) -> None:
+        """Move the states nearest to a violation at random, less and less, and keep the nearest of all."""
+        for k in range(ROUNDS):
+            best = x[self._distance(goal, x).argsort()[:BEST]]
+            step = torch.randn(MOVES, *best.shape, generator=generator, dtype=torch.float64)
+            moved = best + 0.2 * 0.7**k * (goal.upper - goal.lower) * step
+            moved = torch.minimum(torch.maximum(moved, goal.lower), goal.upper).flatten(0, 1)
+            self.look(goal, moved)
+            x = torch.cat((best, moved))
 
     def look(self, goal: Goal, x: Tensor) -> None:
         """Lower the ceiling to the least V at a state (count, N) that violates the goal; keep that state."""
         if not len(x):
             return
-        nodes, value_node = self.problem.nodes(goal)
-        found = dict(zip(nodes, evaluate(self.problem.graph, nodes, self._inputs(x)), strict=True))
-        bad = torch.stack([found[m][:, 0] <= 0 for m in goal.margins] or [torch.ones(len(x), dtype=torch.bool)]).any(0)
-        bad &= torch.stack([found[w][:, 0] <= 0 for w in goal.where] or [bad]).all(0)
-        if goal.local and self.problem.about is not None:
-            bad &= (x[:, : len(self.problem.about)] != self.problem.about).any(-1)
-        if value_node is None:
+        bad, value, _ = self._seen(goal, x)
+        if value is None:
             self._refute(goal, x[bad][:16])
             return
-        value = torch.where(bad & ~found[value_node][:, 0].isnan(), found[value_node][:, 0], math.inf)
+        value = torch.where(bad & ~value.isnan(), value, math.inf)
         worst = int(value.argmin())
         self.sampled = min(self.sampled, float(value[worst]))
         if self.level is not None and value[worst] <= self.level:
             self._refute(goal, x[worst][None])
         elif self.level is None and value[worst] < self.ceiling:
             self.ceiling, self.worst = float(value[worst]), x[worst]
+
+    def _seen(self, goal: Goal, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Which states violate the goal, V if it is levelled, and the least margin, NaN where nothing is asked."""
+        nodes, value_node = self.problem.nodes(goal)
+        found = dict(zip(nodes, evaluate(self.problem.graph, nodes, self._inputs(x)), strict=True))
+        margins = [found[m][:, 0].nan_to_num(math.inf) for m in goal.margins]
+        margin = torch.stack(margins or [torch.zeros_like(x[:, 0])]).amin(0)
+        asked = torch.stack([found[w][:, 0] <= 0 for w in goal.where] or [margin == margin]).all(0)
+        if goal.local and self.problem.about is not None:
+            asked &= (x[:, : len(self.problem.about)] != self.problem.about).any(-1)
+        value = None if value_node is None else found[value_node][:, 0]
+        return asked & (margin <= 0), value, torch.where(asked, margin, math.nan)
+
+    def _distance(self, goal: Goal, x: Tensor) -> Tensor:
+        """The smaller, the nearer to a violation of small V: below zero for violations, by V; else the margin, by V."""
+        bad, value, margin = self._seen(goal, x)
+        if value is None:
+            return margin.nan_to_num(math.inf)
+        relative = torch.where(value <= self.ceiling, margin / value, math.inf)
+        return torch.where(bad, -1 / (1 + value.clamp(min=0.0)), relative).nan_to_num(math.inf)
 
     def _refute(self, goal: Goal, states: Tensor) -> None:
         for x in states:

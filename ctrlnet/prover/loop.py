@@ -71,8 +71,8 @@ class Loop:
 
     @cached_property
     def at_equilibrium(self) -> Graph:
-        """An empty graph of the same inputs, for `remains`."""
-        return Graph(self.graph.dimension)
+        """An empty graph of the same inputs, for `remains`; that all is defined at x* is left to the clause on R."""
+        return Graph(self.graph.dimension, defined=True)
 
     @property
     def kinked(self) -> bool:

@@ -46,7 +46,7 @@ class Quotients:
 
     def __init__(self, about: Sequence[Fraction], lower: Tensor, upper: Tensor):
         self.n, self.about, self.lower, self.upper = len(about), list(about), lower, upper
-        self.graph, self.unknowns = Graph(len(lower)), 0
+        self.graph, self.unknowns = Graph(len(lower), defined=True), 0
         self.time = self.unknown(torch.zeros(1), torch.ones(1))
         self.disturbance = self.graph.take(self.graph.input, range(self.n, len(lower)))
         x = self.graph.take(self.graph.input, range(self.n))
@@ -60,6 +60,8 @@ class Quotients:
         state = self._with_disturbance(self.graph.constant(self.about), self.disturbance)
         bases = source.copy_into(self.graph, numbers, state)
         ranges = [form.range for form in slope_bounds(source, numbers, self.lower[None], self.upper[None])]
+        if any(bool(bound.isnan().any()) for bounds in ranges for bound in bounds):
+            raise Unsuited("a function is undefined somewhere on R")
         still = self.zeros(len(self.lower) - self.n)
         moved = self.zeros(self.n) if motion is None else motion
         rays: dict[int, Ray] = {}

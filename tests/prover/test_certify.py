@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ctrlnet import Box, Budget, ExponentialStability, NeuralCandidate, certify, check, exact, mlp, prove, timed
 from ctrlnet.errors import NonFinite, UsageError
+from ctrlnet.prover import claim_of
+from ctrlnet.prover.falsifier import Falsifier
 from tests.prover.plants import neural_loop, pendulum, policy_network, quadratic
 
 UNIT = Box([-1.0, -1.0], [1.0, 1.0])
@@ -284,3 +286,19 @@ def test_boxes_are_bounded_on_a_gpu() -> None:
     there = certify(condition, loop(policy_network(0)), box, budget=Budget(device="cuda"))
     assert there.status == "certified"
     assert there.level == pytest.approx(here.level, rel=1e-3)
+
+
+def test_the_sampled_level_in_six_dimensions_is_near_the_known_one() -> None:
+    """x' = -(1 - a·x) x, V = |x|², rate 1/10: violated exactly where a·x >= 0.95, so first at V = (0.95 / |a|)²."""
+    a = torch.tensor([0.6, -0.5, 0.4, 0.5, -0.4, 0.6], dtype=torch.float64)
+    condition = ExponentialStability(squares, exact("0.1"))
+    box, known = Box([-1.0] * 6, [1.0] * 6), (0.95 / float(a.norm())) ** 2
+    claim = claim_of(condition, lambda x: ((x * a).sum(-1, keepdim=True) - 1) * x, box)
+    falsifier = Falsifier(claim.problem, None)
+    falsifier.sample()
+    assert known <= falsifier.sampled < 1.02 * known
+    x = falsifier.worst
+    assert x is not None and float((x * a).sum()) >= 0.95 and falsifier.ceiling == pytest.approx(float(squares(x)))
+    refuted = Falsifier(claim.problem, 1.03 * known)
+    refuted.sample()
+    assert refuted.refuted
