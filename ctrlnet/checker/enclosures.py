@@ -1,4 +1,5 @@
-"""Tests of one claim on many boxes: natural enclosures, and expansions about the midpoint m with d = z - m.
+"""Tests of one claim on many boxes: natural enclosures, expansions about the midpoint m with d = z - m, and forms of
+second order (taylor.py), which cost about twice as much and, in more than `FEW` variables, prove far larger boxes.
 
 The variables are z = x, the state, or z = (x, d), the state and the disturbance. A locally Lipschitz f has
 f(z) = f(m) + a.d with a in the enclosure of Clarke's gradient over the box. The derivative along a field, G = grad V.F
@@ -10,6 +11,9 @@ disturbance),
 
 At a kink of V, Hess V is unbounded and this is void; at a kink of F, DF is Clarke's hull. Where F or V switches, the
 value is the hull of both sides, and derivatives are unbounded.
+
+Forms give G as the derivative of V along F: the form of F goes through the graph of V (taylor_rules.py). They need
+graphs. It is not enough that V does not read an entry of F that is undefined: there is no solution then.
 
 Source: Lebourg's theorem, in Clarke, Optimization and Nonsmooth Analysis (1983), Thm 2.3.7, by rows.
 """
@@ -24,7 +28,8 @@ import numpy as np
 from ctrlnet.checker.interval import Array, Interval, Mask
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import Outcome, every, middle
-from ctrlnet.checker.taylor import Form, add, centred, constant, entries, multiply, span, tight, variables
+from ctrlnet.checker.taylor import Form, add, constant, entries, multiply, variables
+from ctrlnet.checker.taylor_ranges import centred, span, tight
 from ctrlnet.checker.taylor_rules import Value, evaluate
 
 Function = Callable[[Interval, int], Interval]
@@ -33,7 +38,7 @@ Reading = Callable[[Interval], Mask]
 """What an enclosure (B, m) of values shows, for each of the B boxes."""
 ZERO = Interval(np.zeros(1), np.zeros(1))
 FEW = 2
-"""In so many variables expansions are quicker than forms of second order, and prove nearly as much."""
+"""In so many variables expansions are quicker than forms, and prove nearly as much."""
 
 
 class Enclosed(NamedTuple):

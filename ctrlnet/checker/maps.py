@@ -2,8 +2,9 @@
 
     y = F(m) + A e,   w(z) = offset + factor V(x) - V(y),
 
-with A in the enclosure of Clarke's Jacobian. Three enclosures of w are intersected: the natural one; the mean value
-form, with the gradient of V(F(x, d)) by the chain rule; and, with p = F(m), H in [Hess V] over the box of the states x
+with A in the enclosure of Clarke's Jacobian. Of a graph F, w is a form of second order (taylor.py): the form of y goes
+through the graph of V. For other maps three enclosures of w are intersected: the natural one; the mean value form, with
+the gradient of V(F(x, d)) by the chain rule; and, with p = F(m), H in [Hess V] over the box of the states x
 and K in [Hess V] over a box that holds all y (and p, hence the segments between),
 
     V(y) = V(p) + grad V(p).A e + (A e)'K (A e) / 2,
@@ -66,7 +67,7 @@ def step(V: Evaluator, F: Function, box: Interval, factor: Interval, offset: Int
 
 
 def expanded(V: Evaluator, F: Function, box: Interval, factor: Interval, offset: Interval) -> Step:
-    """The same by the expansions above."""
+    """The same for any map, by the expansions above."""
     (n, N), centre = (V.n, box.shape[1]), middle(box)
     e, f, p = (box - centre).T, F(box, 1), F(centre, 0)
     A = jacobian(f)

@@ -35,6 +35,7 @@ from ctrlnet.checker.graph import Node
 from ctrlnet.checker.interval import TINY, Interval
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.taylor import ERROR, Form, add, around, constant, either, multiply, negative, polynomial
+from ctrlnet.checker.taylor_ranges import span
 
 Third = Callable[[Interval, Interval, Elementary], Interval]
 """The range of a third derivative over x, y being that of the function."""
@@ -98,7 +99,7 @@ def _node(f: Evaluator, jets: Jets, i: int, x: list[Value], orders: int) -> Valu
     first, *rest = forms(node, x, f.attributes[i], natural, f.elementary)
     first = taylor.within(first, natural)
     sharper = node.operation in OWN and len(first.terms) > 1
-    return Value([first, *rest], natural.within(taylor.span(first)) if sharper else natural)
+    return Value([first, *rest], natural.within(span(first)) if sharper else natural)
 
 
 def forms(node: Node, x: list[Value], attribute: Any, natural: Interval, e: Elementary) -> list[Form]:
@@ -192,7 +193,7 @@ def length(a: Value, count: int, y: Interval, e: Elementary) -> list[Form]:
 def larger(a: Value, b: Value) -> list[Form]:
     """max(a, b)."""
     x, y = a.forms, b.forms
-    apart = taylor.span(add(x[0], negative(y[0]))).within(a.range - b.range)
+    apart = span(add(x[0], negative(y[0]))).within(a.range - b.range)
     l, u = apart.lo, apart.hi
     decided = (l >= 0) | (u <= 0)
     k = np.where(decided, l >= 0, np.clip(u / (u - l), 0.0, 1.0))
