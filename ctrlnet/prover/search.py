@@ -203,9 +203,9 @@ class Search:
         lower, upper, place = boxes.lower, boxes.upper, self.budget.device
         if self.problem.extend is not None:
             lower, upper = self.problem.extend(lower, upper)
-        asked = dict.fromkeys(nodes, 0.0)
+        asked = {node: [0.0] for node in nodes}
         if value is not None:
-            asked[value] = max(self.falsifier.ceiling, 0.0)
+            asked[value].append(self.falsifier.ceiling)
         found = bounds(self.problem.graph, nodes, lower.to(place), upper.to(place), asked)
         self.bounded += len(boxes.node)
         return dict(zip(nodes, (form.to("cpu") for form in found), strict=True)), value

@@ -89,14 +89,19 @@ RULES: dict[str, Rule] = {
 
 
 def bounds(
-    graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor, asked: Mapping[int, float] | None = None
+    graph: Graph,
+    outputs: Sequence[int],
+    lower: Tensor,
+    upper: Tensor,
+    asked: Mapping[int, Sequence[float]] | None = None,
 ) -> list[Slope]:
     """Slope forms of scalar outputs over the boxes, as `slope_bounds`, with the sharpest lower bound known.
 
     Of second order where that pays: in three to six dimensions, and where most of the graph's nonlinear entries are
     smooth. Kinks have no second order, and rows for it would be carried in vain.
 
-    `asked` says what an output is to exceed: where its range settles that, its lower bound is not sharpened.
+    `asked` says which numbers an output may have to exceed: where its range settles that of all of them, its lower
+    bound is not sharpened.
     """
     if not worthwhile(graph, outputs):
         return slope_bounds(graph, outputs, lower, upper)
@@ -114,14 +119,15 @@ def worthwhile(graph: Graph, outputs: Sequence[int]) -> bool:
     return smooth > sum(node.size for node in nodes if node.operation in KINKED)
 
 
-def sharpened(a: Quadratic, asked: float | None = None) -> Slope:
+def sharpened(a: Quadratic, asked: Sequence[float] | None = None) -> Slope:
     """The slope form of a scalar, its lower bound improved by the convex one of the form; NaN stays NaN.
 
-    With `asked` only where the range does not say already whether the scalar exceeds it.
+    With `asked` only where the range does not say already which of these numbers the scalar exceeds.
     """
     n, form = a.dimension, truncated(a)
     lower, upper = form.range
-    open_ = slice(None) if asked is None else ~((lower > asked) | (upper <= asked))[:, 0]
+    settled = [(lower > one) | (upper <= one) for one in asked or ()]
+    open_ = slice(None) if asked is None else ~torch.stack(settled).all(0)[:, 0]
     rows = a.terms[open_, :, 0]
     low = least(rows[:, 0], rows[:, 1 : 1 + n], rows[:, 1 + n :])
     low = below(low - raised(a.remainder[open_, 0]))[:, None]
