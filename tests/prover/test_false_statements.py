@@ -7,7 +7,11 @@ import torch
 
 from ctrlnet import Box, Budget, ExponentialStability, Verdict, certify, prove
 from ctrlnet.errors import NonFinite, TraceError
+from ctrlnet.prover import claim_of
+from ctrlnet.prover.claims import Claim
+from ctrlnet.prover.goals import Goal
 from tests.prover.false_statements import KINDS, POSITIVITY, STABILITY
+from tests.prover.oracle import exact_value
 from tests.prover.plants import pendulum, quadratic
 
 BUDGET = Budget(seconds=3.0, boxes=100_000)
@@ -16,29 +20,44 @@ BUDGET = Budget(seconds=3.0, boxes=100_000)
 @pytest.mark.parametrize("name", STABILITY)
 def test_no_false_stability_is_certified(name: str) -> None:
     row = STABILITY[name]
+    condition = ExponentialStability(row.V, row.rate, row.at)
     try:
-        verdict = certify(
-            ExponentialStability(row.V, row.rate, row.at), row.field, row.box, level=row.level, budget=BUDGET
-        )
+        verdict = certify(condition, row.field, row.box, level=row.level, budget=BUDGET)
     except (TraceError, NonFinite):
         assert row.refused
         return
-    _refuted(verdict, row.found)
+    _refuted(verdict, row.found, claim_of(condition, row.field, row.box, row.level))
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_false_statement_of_another_kind_is_certified(name: str) -> None:
     row = KINDS[name]
     verdict = certify(row.condition, row.system, row.box, level=row.level, budget=BUDGET)
-    _refuted(verdict, row.found)
+    single = not isinstance(row.condition, tuple)
+    _refuted(verdict, row.found, claim_of(row.condition, row.system, row.box, row.level) if single else None)
 
 
-def _refuted(verdict: Verdict, found: bool) -> None:
-    """Never certified; falsified by a state where one is to be found."""
+def _refuted(verdict: Verdict, found: bool, claim: Claim | None) -> None:
+    """Never certified; falsified by a state where one is to be found, which 60 digits confirm."""
     assert verdict.status != "certified", verdict.statement
     assert verdict.reason
     if found:
         assert verdict.status == "falsified" and verdict.counterexample is not None, verdict.reason
+    if claim is not None and verdict.reason.startswith("The statement is false at") and claim.problem.extend is None:
+        assert any(_violated(claim, goal, verdict.counterexample.tolist()) for goal in claim.problem.goals)
+
+
+def _violated(claim: Claim, goal: Goal, x: list[float]) -> bool:
+    """The state is one that the goal speaks of, and a margin is not positive there."""
+    graph, (_, value) = claim.problem.graph, claim.problem.nodes(goal)
+
+    def at(node: int) -> float:
+        return exact_value(graph, node, x)[0]
+
+    inside = all(low <= v <= high for low, v, high in zip(goal.lower.tolist(), x, goal.upper.tolist(), strict=True))
+    below = value is None or claim.level is None or at(value) <= claim.level
+    asked = inside and below and all(at(node) <= 0 for node in goal.where)
+    return asked and (not goal.margins or any(at(node) <= 0 for node in goal.margins))
 
 
 @pytest.mark.parametrize("name", POSITIVITY)
