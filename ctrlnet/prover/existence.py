@@ -22,12 +22,12 @@ from torch import Tensor
 
 from ctrlnet.conditions import BarrierInvariance, ExponentialStability
 from ctrlnet.errors import ShapeError, UsageError
-from ctrlnet.graph import Graph, inner_product
+from ctrlnet.graph import Graph
 from ctrlnet.prover.certificate import Json, corners, number
 from ctrlnet.prover.claims import Claim, no_level, positive_level
 from ctrlnet.prover.controls import Affine, Demand, Plant, chosen, driven, impossible
 from ctrlnet.prover.goals import Goal, Problem, faces
-from ctrlnet.prover.model import Model
+from ctrlnet.prover.model import Model, along
 from ctrlnet.prover.resting import RestingPlant, resting
 from ctrlnet.sets import Box
 from ctrlnet.systems import System
@@ -103,9 +103,9 @@ def _problem(plant: Plant, demands: Sequence[Demand], loop: RestingPlant | None)
     field = driven(graph, f, g, u)
     margins, values = [], []
     for value, rate, sign in demands:
-        v, slope = model.graph.copy_into(graph, [value, model.slope(value)], x)
+        (v,) = model.graph.copy_into(graph, [value], x)
         change = graph.binary("mul", graph.constant([sign * rate]), v)
-        moved = inner_product(graph, slope, field)
+        moved = along(graph, v, field)
         margins.append(graph.binary("add", moved if sign > 0 else graph.unary("neg", moved), change))
         values.append(v)
     levelled = loop is not None

@@ -8,7 +8,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph, gradient, inner_product, trace
+from ctrlnet.graph import Graph, gradient, tangent, trace
 from ctrlnet.sets import Box
 
 Function = Callable[..., Tensor]
@@ -47,8 +47,8 @@ class Model:
         return self.graph.take(gradient(self.graph, value), range(self.n))
 
     def rate_of_change(self, value: int, field: int, rate: Fraction = Fraction(0)) -> int:
-        """The node of ∇v·F + rate v."""
-        falling = inner_product(self.graph, self.slope(value), field)
+        """The node of ∇v·F + rate v; undefined wherever F is, in an entry too that v does not depend on."""
+        falling = along(self.graph, value, field)
         return self.graph.binary("add", falling, self.scaled(rate, value))
 
     def after(self, value: int, state: int) -> int:
@@ -79,3 +79,12 @@ class Model:
         self.originals[name] = (traced, output)
         (node,) = traced.copy_into(self.graph, [output], state)
         return node
+
+
+def along(graph: Graph, value: int, field: int) -> int:
+    """The node of ∇v·F, for F of the size of the state, with which the inputs begin; the others stand still."""
+    still = graph.constant([0] * (graph.dimension - graph.size(field)))
+    moved = tangent(graph, value, graph.concatenate([field, still]))
+    if not graph.partial(field):
+        return moved
+    return graph.binary("add", moved, graph.sum(graph.binary("mul", field, graph.constant([0] * graph.size(field))), 1))

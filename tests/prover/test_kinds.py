@@ -264,6 +264,25 @@ def test_a_condition_meets_the_wrong_system(condition: object, system: object) -
         certify(condition, system, UNIT, level=0.7 if system is None else None)
 
 
+@pytest.mark.parametrize("kind", ["barrier", "boundary", "decrease"])
+def test_kinks_whose_gradients_agree_along_the_field_are_no_trouble(kind: str) -> None:
+    """Of min(2x - y, 2y - x) and of |2x - y| + |2y - x|: the hull of all gradients has some that do not agree."""
+
+    def h(x: Tensor) -> Tensor:
+        return torch.minimum(2 * x[..., 0] - x[..., 1] + 1, 2 * x[..., 1] - x[..., 0] + 1)
+
+    def V(x: Tensor) -> Tensor:
+        return (2 * x[..., 0] - x[..., 1]).abs() + (2 * x[..., 1] - x[..., 0]).abs()
+
+    if kind == "decrease":
+        verdict = certify(ExponentialStability(V, 0.5), lambda x: -x, UNIT)
+        assert verdict.level >= 0.99 * 1.5
+    else:
+        condition = BarrierInvariance(h, 1.0) if kind == "barrier" else NagumoInvariance(h)
+        verdict = certify(condition, lambda x: 1 - 0.5 * x, Box([-3.0, -3.0], [3.0, 3.0]))
+    assert verdict.status == "certified" and verdict.boxes < 1000
+
+
 def test_what_cannot_be_meant_is_told() -> None:
     condition = ExponentialStability(squares, 0.1)
     with pytest.raises(UsageError, match=r"Disturbed\(F, box\)"):
