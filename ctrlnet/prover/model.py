@@ -8,11 +8,12 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph, gradient, tangent, trace
+from ctrlnet.graph import Graph, gradient, inner_product, tangent, trace
 from ctrlnet.sets import Box
 
 Function = Callable[..., Tensor]
 STATES = 64
+SWITCHES = {"step", "jump", "unit", "select"}  # in the gradient of a function with kinks
 
 
 class Model:
@@ -48,8 +49,7 @@ class Model:
 
     def rate_of_change(self, value: int, field: int, rate: Fraction = Fraction(0)) -> int:
         """The node of ∇v·F + rate v; undefined wherever F is, in an entry too that v does not depend on."""
-        falling = along(self.graph, value, field)
-        return self.graph.binary("add", falling, self.scaled(rate, value))
+        return self.graph.binary("add", along(self.graph, value, field), self.scaled(rate, value))
 
     def after(self, value: int, state: int) -> int:
         """The node of v(s) for a node s of size n: v of the next state, say."""
@@ -82,9 +82,16 @@ class Model:
 
 
 def along(graph: Graph, value: int, field: int) -> int:
-    """The node of ∇v·F, for F of the size of the state, with which the inputs begin; the others stand still."""
-    still = graph.constant([0] * (graph.dimension - graph.size(field)))
+    """The node of ∇v·F, for F of the size of the state, with which the inputs begin; the others stand still.
+
+    Forwards where v has kinks, whose sides it encloses by their segment; else by the gradient, which is mostly sharper.
+    """
+    n = graph.size(field)
+    slope = graph.take(gradient(graph, value), range(n))
+    if not any(graph.nodes[i].operation in SWITCHES for i in graph.reachable([slope])):
+        return inner_product(graph, slope, field)
+    still = graph.constant([0] * (graph.dimension - n))
     moved = tangent(graph, value, graph.concatenate([field, still]))
     if not graph.partial(field):
         return moved
-    return graph.binary("add", moved, graph.sum(graph.binary("mul", field, graph.constant([0] * graph.size(field))), 1))
+    return graph.binary("add", moved, inner_product(graph, field, graph.constant([0] * n)))

@@ -56,12 +56,13 @@ def test_two_sides_of_a_kink_are_enclosed_by_their_segment() -> None:
 
 
 def test_an_undefined_entry_of_the_field_is_not_lost() -> None:
-    """V = x₁ along (-x₁, √x₂): undefined for x₂ < 0 though V does not read it."""
+    """V = |x₁| along (-x₁, √x₂): undefined for x₂ < 0 though V does not read it."""
     graph = Graph(2)
     x = [graph.take(graph.input, [i]) for i in range(2)]
     field = graph.concatenate([graph.unary("neg", x[0]), graph.unary("sqrt", x[1])])
+    value = graph.unary("abs", x[0])
     low, high = (torch.tensor([corner], dtype=torch.float64) for corner in ([1.0, -1.0], [2.0, 1.0]))
-    (form,) = slope_bounds(graph, [along(graph, x[0], field)], low, high)
+    (form,) = slope_bounds(graph, [along(graph, value, field)], low, high)
     assert not bool(form.range.upper < 0)
-    (form,) = slope_bounds(graph, [along(graph, x[0], field)], low + torch.tensor([0.0, 2.0]), high + 2)
+    (form,) = slope_bounds(graph, [along(graph, value, field)], low + torch.tensor([0.0, 2.0]), high + 2)
     assert bool(form.range.upper < 0)
