@@ -130,7 +130,8 @@ def _names(group: str) -> set[str]:
 
     holder = movements if hasattr(movements, group) else aten
     found = {str(operation).removeprefix("aten.") for operation in getattr(holder, group)}
-    public = {re.sub(r"^_?(native_|unsafe_|efficient)?|(_kernel|_forward|_ex|_)$", "", name) for name in found}
+    private = re.compile(r"^_?(native_|unsafe_|efficient)?|(_kernel|_forward|_interface|_ex|_)$")
+    public = {private.sub("", name) for name in found}
     return {name for name in public if "backward" not in name}
 
 

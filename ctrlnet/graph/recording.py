@@ -13,7 +13,7 @@ from ctrlnet.graph.aten import HANDLERS, Traced
 from ctrlnet.graph.aten import movements as m
 from ctrlnet.graph.aten.traced import broadcast, number, truth
 from ctrlnet.graph.expression import Graph
-from ctrlnet.graph.refusals import IN_PLACE, LEAVES, RANDOM, UNUSED, refusal
+from ctrlnet.graph.refusals import CONSTANT, IN_PLACE, LEAVES, RANDOM, UNUSED, refusal
 from ctrlnet.graph.replay import mapped, moved
 from ctrlnet.graph.tensors import Tensors, leaves
 
@@ -80,6 +80,8 @@ class Tracer(TorchDispatchMode):
             return self._convert(func, args, kwargs)
         if packet in m.UNINITIALISED:
             return self.known.blank(func(*args, **kwargs))
+        if packet in m.MOVEMENTS and func is not aten.view.dtype and self.known.unfilled(args[0]):
+            return self._looked_into(func, args, kwargs)
         if packet in m.MOVEMENTS and func is not aten.view.dtype:
             values = moved(self.known, func, args, kwargs)
             return self.known.remember_all(func, func(*args, **kwargs), values)
@@ -88,10 +90,14 @@ class Tracer(TorchDispatchMode):
             return self.known.remember_all(func, result, mapped(self.known, func, args, kwargs, tuple(result.shape)))
         if packet not in HANDLERS:
             return self._constant(func, args, kwargs)
-        result = func(*args, **kwargs)  # first: torch says best what is wrong with shapes
+        result = self._rounded(func(*args, **kwargs))  # first: torch says best what is wrong with shapes
+        return self.known.remember_all(func, result, self._handled(func, packet, args, kwargs))
+
+    def _rounded(self, result: Any) -> Any:
+        """Note the format of a result that torch rounds to."""
         if any(tensor.dtype == torch.float32 for tensor in leaves(result)):
             self.precision = torch.float32
-        return self.known.remember_all(func, result, self._handled(func, packet, args, kwargs))
+        return result
 
     def _handled(self, func: Any, packet: Any, args: Any, kwargs: Any) -> Any:
         traced = self.known.traced
@@ -125,7 +131,7 @@ class Tracer(TorchDispatchMode):
         result = func(*args, **kwargs)
         exact = leaves(result) and not any(t.is_floating_point() or t.is_complex() for t in leaves(result))
         if func is not aten._local_scalar_dense.default and not exact:
-            raise refusal(func)
+            raise refusal(func, CONSTANT)
         return result
 
     def _convert(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -140,7 +146,7 @@ class Tracer(TorchDispatchMode):
             raise refusal(func, f"a conversion to {result.dtype} truncates")
         if not result.is_floating_point():
             return result  # an integer made of constants is what torch says
-        return self.known.remember_all(func, result, number(self.graph, given))
+        return self.known.remember_all(func, self._rounded(result), number(self.graph, given))
 
     def _write(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operation in place on a tensor whose memory is its own becomes the operation of the same name."""
@@ -149,12 +155,31 @@ class Tracer(TorchDispatchMode):
             return self.known.lift_again(func(*args, **kwargs))
         if plain is aten.copy and self.known.same(*args[:2]):
             return func(*args, **kwargs)
-        in_place = func._schema.name.endswith("_") and (plain in HANDLERS or plain in m.FILLING)
-        if not in_place or not self.known.writable(args[0]):
+        linear = plain in m.LINEAR and getattr(plain, func._overloadname) not in m.NOT_LINEAR
+        ruled = func._schema.name.endswith("_") and (plain in HANDLERS or plain in m.FILLING or linear)
+        owned = self.known.owned(args[0])
+        if not ruled or not (owned or self.known.writable(args[0])):
             raise refusal(func, IN_PLACE)
-        filled = plain in m.FILLING
-        value = self._filled(args[0], *args[1:2]) if filled else self._handled(func, plain, args, kwargs)
-        return self.known.remember_all(func, func(*args, **kwargs), value)
+        value = self._written(func, plain, args, kwargs)
+        result = self.known.remember_all(func, self._rounded(func(*args, **kwargs)), value)
+        if owned:
+            self.known.write(args[0], value)
+        return result
+
+    def _written(self, func: Any, plain: Any, args: Any, kwargs: Any) -> Any:
+        """What an operation in place leaves in its first argument: the result of the one without the underscore."""
+        if plain in m.FILLING:
+            return self._filled(args[0], *args[1:2])
+        if plain in m.LINEAR:
+            same = getattr(plain, func._overloadname)
+            return mapped(self.known, same, args, kwargs, tuple(args[0].shape))
+        return self._handled(func, plain, args, kwargs)
+
+    def _looked_into(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A view of a tensor that is still to be filled: something to write to. A copy of it has no known values."""
+        self.known.remember(args[0], None)
+        result = func(*args, **kwargs)
+        return self.known.remember_all(func, result, [None] * len(leaves(result)))
 
     def _filled(self, written: Tensor, source: Any = 0) -> Traced:
         """zero_, fill_ and copy_ replace all values, whatever they were."""
@@ -183,6 +208,9 @@ class Guard(TorchFunctionMode):
         given = leaves([args, list((kwargs or {}).values())])
         if name in ESCAPES and any(self.tracer.known.guarded(value) for value in given):
             raise refusal(func, LEAVES)
+        if name in ESCAPES:
+            for value in given:
+                self.tracer.known.gives(value)
         return func(*args, **(kwargs or {}))
 
 

@@ -12,7 +12,11 @@ from ctrlnet.errors import UnsupportedOperation
 
 OWN_FILES, TORCH_FILES = str(Path(__file__).parent), str(Path(torch.__file__).parent)
 
-IN_PLACE = "an operation in place or with out=; build the result with torch.stack or torch.cat"
+IN_PLACE = (
+    "an operation in place, on the state or on what the function did not make, or with out=; build the result with "
+    "torch.stack or torch.cat"
+)
+CONSTANT = "of constants alone: compute it before, outside of the function, and use its numbers"
 RANDOM = "a random operation, such as dropout in training mode; call .eval() and draw nothing inside the function"
 INTEGER = "an integer made of the state; write floating-point numbers, as in torch.where(c, 1.0, 0.0)"
 TRUTHS = "arithmetic on truth values; write torch.where(c, 1.0, 0.0)"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ctrlnet.graph.aten import Traced
 from ctrlnet.graph.constants import Constant
+from ctrlnet.graph.contents import Contents
 from ctrlnet.graph.expression import Graph
 from ctrlnet.graph.refusals import ALIAS, COMPLEX, INTEGER, TRUTHS, UNKNOWN, refusal
 
@@ -26,6 +27,8 @@ class Tensors:
         ] = {}  # id and node of the tensors that were seen at an address
         self._blank: dict[int, tuple[Any, bool]] = {}  # memory made to be written to, and whether it began as zeros
         self._made: dict[int, Any] = {}  # memory of constants that the function made
+        self._own: set[int] = set()  # addresses of memory that operations of the function made
+        self._given: set[int] = set()  # addresses that something outside torch may look at
         self.remember(state, Traced(graph.input, tuple(state.shape)))
 
     def traced(self, tensor: Tensor) -> Traced:
@@ -53,13 +56,16 @@ class Tensors:
         known = self._seen[id(tensor)][1]
         return known is None or self.graph.depends(known.node)
 
-    def remember(self, tensor: Tensor, value: Traced | None) -> None:
-        """What is unknown counts as made of the state."""
+    def remember(self, tensor: Tensor, value: Traced | None, result: bool = False) -> None:
+        """What is unknown counts as made of the state. Memory first seen behind a result is the function's own."""
         self._seen[id(tensor)] = (tensor, value)
         node = self.graph.input if value is None else value.node
         address = _address(tensor)
-        if address is not None:
-            self._memory.setdefault(address, []).append((id(tensor), node))
+        if address is None:
+            return
+        if address not in self._memory and (result or address in self._made or address in self._blank):
+            self._own.add(address)
+        self._memory.setdefault(address, []).append((id(tensor), node))
 
     def remember_all(self, func: Any, result: Any, values: Any) -> Any:
         """Remember every tensor of an operation's result, of which a rule gave the values; returns the result."""
@@ -69,7 +75,7 @@ class Tensors:
                 continue
             if value is not None:
                 self._check(func, tensor, value)
-            self.remember(tensor, value)
+            self.remember(tensor, value, result=True)
         return result
 
     def made(self, tensor: Tensor) -> Tensor:
@@ -112,6 +118,52 @@ class Tensors:
         """Whether two tensors are known to hold the same numbers, so that copying one to the other changes nothing."""
         left, right = (self._seen.get(id(tensor), (None, None))[1] for tensor in (a, b))
         return left is not None and left == right and a.dtype == b.dtype
+
+    def gives(self, tensor: Any) -> None:
+        """Note that the numbers of a tensor leave torch: its memory may be looked at from outside."""
+        if isinstance(tensor, Tensor) and (address := _address(tensor)) is not None:
+            self._given.add(address)
+
+    def owned(self, tensor: Any) -> bool:
+        """Whether a write changes floating-point tensors of this function alone, all of which are known."""
+        if not isinstance(tensor, Tensor) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            return False
+        address = _address(tensor)
+        seen = [self._seen[seen][0] for seen, _ in self._memory.get(address, ())]
+        alike = tensor.is_floating_point() and all(other.dtype == tensor.dtype for other in seen)
+        return address in self._own and address not in self._given and alike and not self._within(tensor)
+
+    def _within(self, tensor: Tensor) -> bool:
+        """Whether another piece of memory that was seen overlaps that of a tensor: an alias made by a foreign hand."""
+        start, size = _extent(tensor)
+        for address in self._memory:
+            if address is None or address == start:
+                continue
+            known, length = _extent(self._seen[self._memory[address][0][0]][0])
+            if known < start + size and start < known + length:
+                return True
+        return False
+
+    def write(self, tensor: Tensor, value: Traced) -> None:
+        """A tensor whose memory is owned holds a new value: so do all that look into that memory."""
+        address = _address(tensor)
+        contents = Contents(tensor)
+        views = [self._seen[seen] for seen in dict.fromkeys(seen for seen, _ in self._memory[address])]
+        for view, known in views:
+            if known is not None:
+                contents.put(view, known.node)
+        contents.put(tensor, value.node)
+        for view, _ in views:
+            node = contents.get(self.graph, view)
+            self.remember(view, None if node is None else Traced(node, tuple(view.shape)))
+
+    def unfilled(self, tensor: Any) -> bool:
+        """Whether a tensor was made to be filled, and is not yet."""
+        if not isinstance(tensor, Tensor):
+            return False
+        if id(tensor) in self._seen:
+            return self._seen[id(tensor)][1] is None and _address(tensor) in self._blank
+        return self._made_blank(tensor) and not self._still_zero(tensor)
 
     def writable(self, tensor: Any) -> bool:
         """Whether a write changes nothing but this tensor's own value.
@@ -169,3 +221,10 @@ def _address(tensor: Tensor) -> int | None:
         return None
     with torch._C.DisableTorchFunction():
         return tensor.untyped_storage().data_ptr()
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor's memory begins, and how many bytes it has."""
+    with torch._C.DisableTorchFunction():
+        memory = tensor.untyped_storage()
+        return memory.data_ptr(), memory.nbytes()

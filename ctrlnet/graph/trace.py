@@ -98,7 +98,10 @@ def _traced(function: Function, dimension: int, states: Tensor, tail: Tail, name
     graph, again = Graph(dimension), Graph(dimension)
     output, precision = _record(function, graph, states, tail, name)
     if (output, precision) != _record(function, again, states.flip(0), tail, name) or not graph.same_as(again):
-        raise LyingTrace(f"{name} takes another course at another state: it branches, is random, or remembers.")
+        raise LyingTrace(
+            f"{name} takes another course at another state: it branches, is random, remembers, or copies numbers of "
+            "the state with torch.tensor([...]), where torch.stack([...]) keeps them tensors."
+        )
     compare(function, graph, output, states[:STATES_COMPARED], name, precision)
     return graph, output
 

@@ -29,6 +29,10 @@ def _numbers(*shape: int) -> Tensor:
 
 M, W, VECTOR, CUBE = _numbers(3, 3), _numbers(2, 3), _numbers(3), _numbers(2, 3, 3)
 MASK = torch.tensor([True, False, True])
+GATED = torch.nn.GRUCell(3, 2, dtype=torch.float64).requires_grad_(False)
+NORMALISED = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 2, dtype=torch.float64)).requires_grad_(
+    False
+)
 
 
 def _by(function: Callable[..., Any], *arguments: Any, **options: Any) -> Function:
@@ -129,6 +133,8 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.bitwise_not: lambda x: (~(x > 0)).to(x).mul(x).sum(-1),
     aten.where: lambda x: torch.where(MASK, x, x.square()).sum(-1) + torch.where(x[..., 0] > 0, 1.0, 2.0),
     aten.masked_fill: [_by(torch.masked_fill, MASK, 2.0), lambda x: x.masked_fill(x > 0.5, 0.5).sum(-1)],
+    aten.isnan: lambda x: torch.where(torch.isnan(x), 0.0, x.sin()).sum(-1),
+    aten.isinf: lambda x: x.square().sum(-1) if not torch.isinf(x.exp()).any() else 0 * x[..., 0],
     aten.heaviside: lambda x: (torch.heaviside(x, torch.tensor(0.5, dtype=x.dtype)) * x).sum(-1),
     aten.sum: lambda x: x.square().sum(-1, keepdim=True).sin().squeeze(-1),
     aten.mean: lambda x: (x - x.mean(-1, keepdim=True)).square().mean(-1),
@@ -214,6 +220,7 @@ CASES: dict[Any, Function | list[Function]] = {
         F.batch_norm(x.reshape(-1, 3), VECTOR, VECTOR.abs(), M[0], M[1], training=False).reshape(x.shape).sum(-1)
     ),
     aten.native_layer_norm: lambda x: F.layer_norm(x, (3,), VECTOR, M[0]).square().sum(-1),
+    aten._weight_norm_interface: lambda x: NORMALISED(x).square().sum(-1),
     aten.native_group_norm: _rows(lambda x: F.group_norm((x[:, None] * M[:, :2])[None], 3).square().sum()),
     aten.native_layer_norm_backward: _slope(lambda x: F.layer_norm(x, (3,), VECTOR, M[0]).square()),
     aten.threshold_backward: [_slope(torch.relu), _slope(F.threshold, 0.3, -1.0)],
@@ -263,6 +270,7 @@ FURTHER: dict[str, Function] = {
     "filled": lambda x: (x.new_empty(x.shape).fill_(2.0) * x + torch.empty_like(x).copy_(x.sin())).sum(-1),
     "dropout in eval mode": lambda x: F.dropout(x, 0.5, training=False).sum(-1),
     "a norm by hand": lambda x: x.square().sum(-1).sqrt(),
+    "a gated recurrent unit": lambda x: GATED(x.reshape(-1, 3)).square().sum(-1).reshape(x.shape[:-1]),
     "argmax of a constant": lambda x: x[..., VECTOR.argmax()],
 }
 
@@ -270,6 +278,7 @@ MOVED: dict[Any, Function | list[Function]] = {
     aten.diagonal: lambda x: _matrix(x).diagonal(dim1=-2, dim2=-1).square().sum(-1),
     aten.rot90: _rows(lambda x: (torch.rot90(_matrix(x)) * M).sum()),
     aten.roll: lambda x: (x.roll(1, -1) * VECTOR).sum(-1),
+    aten.unsafe_split: lambda x: torch.unsafe_split(x, 2, -1)[0].square().sum(-1),
     aten.unfold: lambda x: (x.unfold(-1, 2, 1) * M[:2, :2]).sum((-1, -2)),
     aten.take: _rows(lambda x: torch.take(x, torch.tensor([2, 0])).square().sum()),
     aten.gather: lambda x: x.gather(-1, torch.tensor([2, 0, 0]).expand(x.shape)).square().sum(-1),

@@ -205,12 +205,6 @@ def _branching(x: Tensor) -> Tensor:
     return x.sum(-1) if x[..., 0] > 0 else -x.sum(-1)
 
 
-def _in_place(x: Tensor) -> Tensor:
-    y = torch.zeros_like(x)
-    y[..., 0] = x[..., 1]
-    return y.sum(-1)
-
-
 def _written_through_out(x: Tensor) -> Tensor:
     buffer = torch.zeros_like(x)
     earlier = buffer[..., :]
@@ -220,13 +214,6 @@ def _written_through_out(x: Tensor) -> Tensor:
 
 def _batch_norm_in_training(x: Tensor) -> Tensor:
     return torch.nn.functional.batch_norm(x.reshape(-1, 1), None, None, training=True).sum()
-
-
-def _written_over_a_view(x: Tensor) -> Tensor:
-    doubled = 2 * x
-    earlier = doubled[..., :1]
-    doubled.mul_(3.0)
-    return doubled.sum(-1) + earlier.sum(-1)
 
 
 def _numpy_of_a_filled_tensor(x: Tensor) -> Tensor:
@@ -255,12 +242,12 @@ UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "a quotient's floor": (lambda x: (x // 2).sum(-1), "floor_divide"),
     "a sorted state": (lambda x: x.sort(-1).values.sum(-1), "sort"),
     "a large inverse": (lambda x: torch.linalg.inv(torch.diag_embed(torch.cat([x, x, x], -1))).sum(), "6"),
-    "written over a view": (_written_over_a_view, "in place"),
     "the state written": (lambda x: x.mul_(2.0).sum(-1), "in place"),
     "numpy of a filled tensor": (_numpy_of_a_filled_tensor, "leaves torch"),
     "complex": (lambda x: torch.fft.fft(x).real.sum(-1), "fft"),
-    "in place": (_in_place, "in place"),
     "written through out": (_written_through_out, "out="),
+    "NaN of what may be undefined": (lambda x: torch.where(x.log().isnan(), 0.0, x).sum(-1), "isnan"),
+    "a factorisation of constants": (lambda x: (x @ torch.linalg.cholesky(torch.eye(3).to(x))).sum(-1), "outside of"),
     "truncation": (lambda x: x.long().double().sum(-1), "int64"),
     "reinterpreted bits": (lambda x: x.view(torch.int64).clamp(0, 1).double().sum(-1), "view"),
     "an index from the state": (lambda x: x[..., x.argmax()], "aten"),
@@ -274,6 +261,11 @@ def test_an_operation_without_a_rule_is_named_with_the_users_line(name: str) -> 
     with pytest.raises(UnsupportedOperation, match=word) as caught:
         trace(function, 3, STATES, ())
     assert "test_trace.py" in str(caught.value)
+
+
+def test_numbers_copied_into_a_new_tensor_are_found_out() -> None:
+    with pytest.raises(LyingTrace, match=r"torch\.stack"):
+        trace(lambda x: torch.tensor([x[..., 1], -x[..., 0], x[..., 2]]).square().sum(-1), 3, STATES, ())
 
 
 def test_mixed_rows_are_found_out() -> None:

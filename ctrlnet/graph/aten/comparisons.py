@@ -76,6 +76,14 @@ def _heaviside(graph: Graph, a: Traced, values: Traced) -> Traced:
     return t.positive(graph, t.broadcast_all(graph, (a, values))[0], 1, 0)
 
 
+def _never(graph: Graph, a: Any) -> Traced:
+    """Real numbers are no NaN and not infinite. A test of what may be undefined would be a branch, and has no rule."""
+    value = t.number(graph, a)
+    if graph.partial(value.node):
+        raise NotImplementedError("a test for NaN or infinity of what may be undefined")
+    return Traced(graph.constant([-1] * graph.size(value.node)), value.shape, True)
+
+
 COMPARISONS: dict[Any, Handler] = {
     aten.gt: _greater,
     aten.lt: lambda graph, a, b: _greater(graph, b, a),
@@ -94,4 +102,6 @@ COMPARISONS: dict[Any, Handler] = {
     aten.where: t.where,
     aten.masked_fill: _masked_fill,
     aten.heaviside: _heaviside,
+    aten.isnan: _never,
+    aten.isinf: _never,
 }

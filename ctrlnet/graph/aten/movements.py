@@ -27,6 +27,7 @@ MOVEMENTS = {
     aten.index_select,
     aten.unbind,
     aten.split,
+    aten.unsafe_split,
     aten.chunk,
     aten.split_with_sizes,
     aten.cat,

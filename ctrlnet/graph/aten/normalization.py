@@ -51,6 +51,14 @@ def _layer_norm(graph: Graph, a: Traced, shape: Sequence[int], weight: Any, bias
     return _scaled(graph, normal, weight, bias), middle, inverse
 
 
+def _weight_norm(graph: Graph, v: Traced, g: Traced, dim: int = 0) -> Any:
+    """v g / |v|, the norm of every row."""
+    if dim != 0:
+        raise NotImplementedError("weight normalisation across other dimensions than the first")
+    norm = Traced(graph.norm(v.node, v.shape[0]), g.shape)
+    return t.mul(graph, v, t.div(graph, g, norm)), norm
+
+
 def _group_norm(
     graph: Graph, a: Traced, weight: Any, bias: Any, n: int, c: int, rest: int, groups: int, eps: float
 ) -> Any:
@@ -86,4 +94,5 @@ NORMALIZATION: dict[Any, Handler] = {
     aten.native_layer_norm: _layer_norm,
     aten.native_layer_norm_backward: _layer_norm_backward,
     aten.native_group_norm: _group_norm,
+    aten._weight_norm_interface: _weight_norm,
 }
