@@ -83,7 +83,7 @@ def _problem(name: str, width: int) -> tuple[Field, Tensor, float]:
 def entered(page: str, row: Row) -> str:
     """The page with the row in its table, in place of an earlier one of the same plant, width and share."""
     lines = page.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("|---")) + 1
+    first = next(i for i, line in enumerate(lines) if line.startswith("| n | plant |")) + 2
     after = next((i for i in range(first, len(lines)) if not lines[i].startswith("|")), len(lines))
     rows = [line.strip("| ").split(" | ") for line in lines[first:after]]
     rows = sorted([cells for cells in rows if cells[:4] != row.cells[:4]] + [row.cells], key=_order)

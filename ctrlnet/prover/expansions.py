@@ -1,8 +1,10 @@
-"""Functions of one variable on second-order forms: Taylor's expansion about the middle of the range, to third order.
+"""Functions of one variable on second-order forms: Taylor's expansion about the middle of the range, to fourth order.
 
-Theorem. Let |z| <= w, let m + z stay in [l, u], and F0 ± Fr enclose f''' there. Then
-    f(m + z) = f(m) + (f'(m) + F0 w²/8) z + f''(m) z²/2 ± (|F0| w³/24 + Fr w³/6).
-Proof: Lagrange's remainder is f'''(ξ) z³/6, and |z³ - 3/4 w² z| <= w³/4, with equality for Chebyshev's polynomial.
+Theorem. Let |z| <= w, let m + z stay in [l, u], and G ± Gr enclose f'''' there. Then
+    f(m + z) = f(m) - G w⁴/192 + (f'(m) + f'''(m) w²/8) z + (f''(m)/2 + G w²/24) z²
+               ± (|f'''(m)| w³/24 + |G| w⁴/192 + Gr w⁴/24).
+Proof: Lagrange's remainder is f''''(ξ) z⁴/24; |z³ - 3/4 w² z| <= w³/4 and |z⁴ - w² z² + w⁴/8| <= w⁴/8, by
+Chebyshev's polynomials.
 
 For a form a = c + p + P + ρ (p = A·e, P = eᵀQe, |ρ| <= r) and δ = c - m, z = δ + p + P + ρ, so that with s and t the
 coefficients of z and z²
@@ -13,7 +15,8 @@ order of `bands` is narrower than all that is left, as on wide ranges, it is tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,74 +32,85 @@ from ctrlnet.prover.quadratic import Quadratic, closed, multiply, products
 from ctrlnet.prover.ranges import Interval, integer_power
 from ctrlnet.prover.rounding import ELEMENTARY, gamma, raised
 
-THIRD_ERROR = 1e-13  # more than the error of tanh''' = -2 + 8t² - 6t⁴ for |t| <= 1
+FOURTH_ERROR = 1e-12  # more than the error of tanh'''' for |tanh| <= 1
+TURNS = ((0.398039, 4.08589), (0.917369, -0.61009))  # tanh where tanh'''' turns, and a value just beyond its own there
 
 
 class Expansion(NamedTuple):
-    """f(m), f'(m), f''(m), what each may err by, and the range of f''' over [l, u]."""
+    """f(m), f'(m), f''(m), f'''(m), what each may err by, and the range of f'''' over [l, u]."""
 
     value: Tensor
     first: Tensor
     second: Tensor
-    errors: tuple[Tensor, Tensor, Tensor]
-    third: Interval
+    third: Tensor
+    errors: Sequence[Tensor]
+    fourth: Interval
 
 
 Expand = Callable[[Tensor, Interval], Expansion]
 
 
 def _tanh(m: Tensor, over: Interval) -> Expansion:
-    """t = tanh m: t' = 1 - t², t'' = -2t(1 - t²), t''' = g(t²) with g(T) = -2 + 8T - 6T², largest at T = 2/3."""
+    """t = tanh m: t' = 1 - t², t'' = -2t(1 - t²), t''' = -2 + 8t² - 6t⁴, t'''' = 16t - 40t³ + 24t⁵."""
     t = torch.tanh(m)
-    first = 1 - t.square()
-    squared = ranges.square(Interval(torch.tanh(over.lower), torch.tanh(over.upper)))
-    ends = torch.stack([-2 + T * (8 - 6 * T) for T in squared])
-    peaked = (squared.lower <= 0.667) & (squared.upper >= 0.666)
-    top = torch.where(peaked, 2 / 3, ends.amax(0))
-    third = Interval(ends.amin(0) - THIRD_ERROR, top + THIRD_ERROR)
-    errors = (ELEMENTARY * t.abs(), torch.full_like(t, 4 * ELEMENTARY), torch.full_like(t, 12 * ELEMENTARY))
-    return Expansion(t, first, -2 * t * first, errors, third)
+    T = t.square()
+    first = 1 - T
+    errors = (ELEMENTARY * t.abs(), *(torch.full_like(t, k * ELEMENTARY) for k in (4, 12, 40)))
+    fourth = _fourth_of_tanh(torch.tanh(over.lower), torch.tanh(over.upper))
+    return Expansion(t, first, -2 * t * first, -2 + T * (8 - 6 * T), errors, fourth)
+
+
+def _fourth_of_tanh(low: Tensor, high: Tensor) -> Interval:
+    """The range of 16t - 40t³ + 24t⁵, an odd function, for t in [low, high]."""
+    ends = torch.stack([t * (16 - t.square() * (40 - 24 * t.square())) for t in (low, high)])
+    least, most = ends.amin(0), ends.amax(0)
+    for place, value in (*TURNS, *((-place, -value) for place, value in TURNS)):
+        turns = (low <= place + 1e-4) & (high >= place - 1e-4)
+        least = torch.where(turns, least.clamp(max=value), least)
+        most = torch.where(turns, most.clamp(min=value), most)
+    return Interval(least - FOURTH_ERROR, most + FOURTH_ERROR)
 
 
 def _sin(m: Tensor, over: Interval) -> Expansion:
-    value, turn = torch.sin(m), ranges.cosine(over)
+    value, slope = torch.sin(m), torch.cos(m)
     error = torch.full_like(m, ELEMENTARY)
-    return Expansion(value, torch.cos(m), -value, (error, error, error), Interval(-turn.upper, -turn.lower))
+    return Expansion(value, slope, -value, -slope, (error,) * 4, ranges.sine(over))
 
 
 def _cos(m: Tensor, over: Interval) -> Expansion:
-    value, error = torch.cos(m), torch.full_like(m, ELEMENTARY)
-    return Expansion(value, -torch.sin(m), -value, (error, error, error), ranges.sine(over))
+    value, slope = torch.cos(m), -torch.sin(m)
+    error = torch.full_like(m, ELEMENTARY)
+    return Expansion(value, slope, -value, -slope, (error,) * 4, ranges.cosine(over))
 
 
 def _exp(m: Tensor, over: Interval) -> Expansion:
     value = torch.exp(m)
-    error = ELEMENTARY * value
-    third = ranges.padded(torch.exp(over.lower), torch.exp(over.upper), ELEMENTARY)
-    return Expansion(value, value, value, (error, error, error), third)
+    fourth = ranges.padded(torch.exp(over.lower), torch.exp(over.upper), ELEMENTARY)
+    return Expansion(value, value, value, value, (ELEMENTARY * value,) * 4, fourth)
 
 
 def _reciprocal(m: Tensor, over: Interval) -> Expansion:
-    """f''' = -6/z⁴, unbounded where zero is inside: nothing comes of it then."""
+    """f'''' = 24/z⁵, unbounded where zero is inside: nothing comes of it then."""
     value = 1 / m
     first, second = -value.square(), 2 * value.square() * value
-    errors = (ELEMENTARY * value.abs(), ELEMENTARY * first.abs(), ELEMENTARY * second.abs())
-    fourth = ranges.power(over, 4)
-    third = ranges.padded(-6 / fourth.lower, -6 / fourth.upper, ELEMENTARY)
-    return Expansion(value, first, second, errors, third)
+    third = -3 * second * value
+    errors = tuple(ELEMENTARY * part.abs() for part in (value, first, second, third))
+    fifth = ranges.power(over, 5)
+    crosses = (fifth.lower <= 0) & (fifth.upper >= 0)
+    low, high = (torch.where(crosses, math.nan, 24 / bound) for bound in (fifth.upper, fifth.lower))
+    return Expansion(value, first, second, third, errors, ranges.padded(low, high, ELEMENTARY))
 
 
 def _power(exponent: int) -> Expand:
     """z^p, p >= 3."""
 
     def expand(m: Tensor, over: Interval) -> Expansion:
-        p = exponent
-        value, first = integer_power(m, p), p * integer_power(m, p - 1)
-        second, factor = p * (p - 1) * integer_power(m, p - 2), float(p * (p - 1) * (p - 2))
-        errors = (gamma(p) * value.abs(), gamma(p) * first.abs(), gamma(p) * second.abs())
-        rest = ranges.power(over, p - 3) if p > 3 else Interval(torch.ones_like(m), torch.ones_like(m))
-        third = ranges.padded(factor * rest.lower, factor * rest.upper, ELEMENTARY)
-        return Expansion(value, first, second, errors, third)
+        p, one = exponent, torch.ones_like(m)
+        value, first, second, third = (math.perm(p, k) * (integer_power(m, p - k) if p > k else one) for k in range(4))
+        errors = tuple(gamma(p + 1) * part.abs() for part in (value, first, second, third))
+        rest, factor = ranges.power(over, p - 4) if p > 4 else Interval(one, one), float(math.perm(p, 4))
+        fourth = ranges.padded(factor * rest.lower, factor * rest.upper, ELEMENTARY)
+        return Expansion(value, first, second, third, errors, fourth)
 
     return expand
 
@@ -136,22 +150,25 @@ def _taylor(a: Quadratic, expand: Expand) -> Step:
     m = 0.5 * low + 0.5 * high
     w = raised(torch.maximum(high - m, m - low))
     f = expand(m, a.range)
-    third = 0.5 * f.third.lower + 0.5 * f.third.upper
-    spread = raised(torch.maximum(f.third.upper - third, third - f.third.lower))
-    cube = w * w * w
-    lagrange = third.abs() * cube / 24 + spread * cube / 6 + f.errors[0] + f.errors[1] * w + f.errors[2] * w * w
-    s, t, delta = f.first + third * w * w / 8, 0.5 * f.second, a.center - m
+    fourth = 0.5 * f.fourth.lower + 0.5 * f.fourth.upper
+    spread = raised(torch.maximum(f.fourth.upper - fourth, fourth - f.fourth.lower))
+    w2 = w * w
+    w4 = w2 * w2
+    errors = f.errors[0] + w * (f.errors[1] + w * (f.errors[2] + w * f.errors[3]))
+    left = f.third.abs() * w2 * w / 24 + (fourth.abs() + 8 * spread) * w4 / 192 + errors
+    s, t, delta = f.first + f.third * w2 / 8, 0.5 * f.second + fourth * w2 / 24, a.center - m
     slope = s + 2 * t * delta
     rest = a.second + a.remainder
     bracket = t.abs() * (2 * a.first * rest + rest.square())
     reach = delta.abs() + a.first + rest
-    pad = gamma(24) * (f.value.abs() + (f.first.abs() + third.abs() * w * w + t.abs() * reach) * reach)
+    sizes = f.first.abs() + f.third.abs() * w2 + (f.second.abs() + fourth.abs() * w2) * reach
+    pad = gamma(24) * (f.value.abs() + fourth.abs() * w4 + sizes * reach)
     rows = a.terms[:, 1:] * slope[:, None]
     bent = products(a.slopes, a.slopes) * t[:, None]
     curvature = bent + rows[:, n:] if rows.shape[1] > n else bent
-    center = f.value + delta * (s + t * delta)
+    center = f.value - fourth * w4 / 192 + delta * (s + t * delta)
     terms = torch.cat((center[:, None], rows[:, :n], curvature), 1)
-    return Step(terms, raised(lagrange + bracket + pad), (Factor(slope),))
+    return Step(terms, raised(left + bracket + pad), (Factor(slope),))
 
 
 EXPANSIONS: dict[str, tuple[Expand, Band]] = {

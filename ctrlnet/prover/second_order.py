@@ -23,7 +23,7 @@ from ctrlnet.prover.expansions import EXPANSIONS, banded, divide, expanded, powe
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed
 from ctrlnet.prover.quadratic import Quadratic, closed, truncated
-from ctrlnet.prover.rounding import below, raised
+from ctrlnet.prover.rounding import below, gamma, raised
 from ctrlnet.prover.slope import FORMS, slope_bounds
 from ctrlnet.prover.threads import spread
 
@@ -45,23 +45,35 @@ def _first_order(operation: str) -> Rule:
 
 
 def _extremum(operation: str) -> Rule:
-    """Where one argument decides, that argument."""
-    otherwise = _first_order(operation)
+    """max(a, b) = b + relu(a - b), min(a, b) = b - relu(b - a); where one argument decides, that argument."""
+    sign = 1.0 if operation == "maximum" else -1.0
 
-    def rule(a: Sequence[Quadratic], attribute: Any) -> Step:
-        terms, local, _ = otherwise(a, attribute)
-        (first, second), factors = a, []
-        above = first.range.lower >= second.range.upper
-        below = (first.range.upper <= second.range.lower) & ~above
-        rows = max(terms.shape[1], first.terms.shape[1], second.terms.shape[1])
-        terms = filled(terms, rows)
-        for part, decides in zip(a, (above, below) if operation == "maximum" else (below, above), strict=True):
-            terms = torch.where(decides[:, None], filled(part.terms, rows), terms)
-            local = torch.where(decides, 0.0, local)
-            factors.append(decides.to(terms))
-        return Step(terms, local, tuple(Factor(values) for values in factors))
+    def rule(a: Sequence[Quadratic], _: Any) -> Step:
+        terms, local, factors = _ramp(a[0], a[1], sign)
+        above = a[0].range.lower >= a[1].range.upper
+        below = (a[0].range.upper <= a[1].range.lower) & ~above
+        decided, influences = above | below, []
+        for part, factor, decides in zip(a, factors, (above, below)[:: int(sign)], strict=True):
+            rows = max(terms.shape[1], part.terms.shape[1])
+            terms = torch.where(decides[:, None], filled(part.terms, rows), filled(terms, rows))
+            influences.append(Factor(torch.where(decided, decides.to(terms), factor)))
+        return Step(terms, torch.where(decided, 0.0, local), influences)
 
     return rule
+
+
+def _ramp(a: Quadratic, b: Quadratic, sign: float) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Rows and own error of b ± relu(±(a - b)), and s and 1 - s, the shares of a and b, of the slope s of the band."""
+    difference = quadratic.add(a, b, -1.0)
+    remainder = forward_remainder(difference, [a.remainder, b.remainder])
+    bounds = INTERVAL_RULES["sub"]([a.range, b.range] if sign > 0 else [b.range, a.range], None)
+    side = closed(sign * difference.terms, remainder, bounds, a.dimension)
+    ramp = banded(side, BANDS["relu"])
+    (slope,) = ramp.influences
+    assert isinstance(slope, Factor)
+    share = slope.values
+    own = ramp.local + share * difference.local + gamma(4) * (b.magnitude + side.magnitude)
+    return quadratic.plus(b.terms, sign * ramp.terms), raised(own), (share, 1 - share)
 
 
 def _curved(operation: str) -> Rule:

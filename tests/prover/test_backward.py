@@ -68,6 +68,24 @@ def test_a_share_of_one_argument_is_not_taken_for_both(monkeypatch: pytest.Monke
         assert_enclosed(graph, [output], seed)
 
 
+@pytest.mark.parametrize("operation", ["maximum", "minimum"])
+def test_a_touched_limit_keeps_the_curvature(operation: str) -> None:
+    """max(z + z², -1/64) for z >= -1/32 lies above the limit but for a corner: little is lost, either way round."""
+    graph = Graph(1)
+    z = graph.input
+    bent = graph.binary("add", z, graph.unary("square", z))
+    limit = graph.constant([-1 / 64])
+    if operation == "minimum":
+        bent, limit = graph.unary("neg", bent), graph.constant([1 / 64])
+    lower = torch.tensor([[-1 / 32]], dtype=torch.float64)
+    for pair in ((bent, limit), (limit, bent)):
+        output = graph.binary(operation, *pair)
+        form = quadratic_bounds(graph, [output], lower, lower + 1)[0]
+        assert form.remainder.item() < 0.02 < 0.2 < form.second.item()
+        for seed in range(4):
+            assert_enclosed(graph, [output], seed)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_networks_are_enclosed(seed: int) -> None:
     graph, output = network([2 + seed % 3, 6, 5], seed)

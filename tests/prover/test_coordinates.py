@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -192,3 +194,9 @@ def test_of_takes_the_shape_from_v():
 def test_what_is_refused(attempt, error, words):
     with pytest.raises(error, match=words):
         attempt()
+
+
+def test_the_pages_example_runs():
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(compile(block, "docs/scale.md", "exec", dont_inherit=True), {"__name__": "docs"})
