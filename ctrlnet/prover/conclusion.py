@@ -57,8 +57,11 @@ def confirmed(claim: Claim, local: Neighbourhood) -> Neighbourhood | Verdict:
     """R, or the first of 0.7 R, 0.49 R, ... for which the checker confirms the clause at the equilibrium.
 
     It is asked before the search, about a proof whose trees leave everything out: it looks at R before it does at them.
+    A proof by rays is taken as it is: it is for one R, and checked in the end.
     """
     assert claim.loop is not None
+    if local.trees is not None:
+        return local
     goals = claim.problem.goals
     forest = Forest(torch.stack([goal.lower for goal in goals]), torch.stack([goal.upper for goal in goals]))
     forest.settle(torch.arange(len(goals)), EXCLUDED)
@@ -68,8 +71,6 @@ def confirmed(claim: Claim, local: Neighbourhood) -> Neighbourhood | Verdict:
         reason = refusal_without_leaves(data)
         if not reason:
             return local
-        if local.trees is not None:
-            break
         local = local.shrunk(0.7, claim.loop.about)
     words = f"Undecided at the equilibrium: the checker did not confirm any box around it: {reason}."
     return Verdict("undecided", claim.words, words)
