@@ -35,7 +35,7 @@ from ctrlnet.prover.slope import slope_bounds
 OCTAVES = 20  # sizes of R sampled
 DIRECTIONS = 256  # rays sampled for every face
 TINY = 2.0**-18  # size of R tried first, of the largest that samples allow: kinks of a network may pass near x*
-LARGER = (0.9, 0.5, 0.25, *(2.0**-k for k in range(4, 18, 2)))  # sizes tried then
+LARGER = (0.5, 0.25, *(2.0**-k for k in range(4, 18, 2)))  # sizes tried then
 BATCH = 2048
 ALLOWANCE = 2  # a larger R may cost this many times the boxes of the tiny one
 
@@ -99,7 +99,7 @@ def _tried(
     """First a tiny R, to learn what a proof costs at least; then the largest one that costs little more."""
     started, best, spent = time.perf_counter(), None, 0
     for factor in (TINY, *LARGER):
-        boxes = budget.boxes - spent if best is None else min(budget.boxes - spent, ALLOWANCE * best.boxes + 1024)
+        boxes = budget.boxes - spent if best is None else min(budget.boxes - spent, ALLOWANCE * best.boxes + 256)
         seconds = budget.seconds - (time.perf_counter() - started)
         if seconds <= 0 or boxes <= 0:
             return best

@@ -36,7 +36,7 @@ def test_false_claims_are_never_proved(name: str) -> None:
 def test_the_neighbourhood_is_large_where_nothing_limits_it() -> None:
     case = TRUE["1-norm, flow"]
     found = case.proved()
-    assert found is not None and (found.upper > 0.8).all()
+    assert found is not None and (found.upper > 0.45).all()  # half of what samples allow
 
 
 def test_the_decisive_constant_is_exact() -> None:
