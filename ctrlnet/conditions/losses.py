@@ -12,7 +12,7 @@ from ctrlnet.conditions.clauses import Clause, Condition
 from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.integrators import Integrator, solve
 from ctrlnet.sets import Box, Number
-from ctrlnet.systems import AnySystem, Disturbed, draw
+from ctrlnet.systems import AnySystem, ClosedLoop, Disturbed, draw
 
 _TINY = 1e-12  # keeps a relative margin finite at the equilibrium, where margin and scale vanish
 
@@ -69,7 +69,7 @@ def trajectory_violation(
         times: instants [s], (t,), increasing.
         method, step: as for `solve`.
         condition, relative, slack: as for `violation`.
-        system: as for `violation`, but no DiscreteMap. The trajectories of a Disturbed field have one disturbance each,
+        system: as for `violation`, but no DiscreteMap. The trajectories of a disturbed field have one disturbance each,
             drawn at the start and held.
         within: the visited states outside this box do not count; None counts all.
 
@@ -100,7 +100,7 @@ def clauses_of(condition: Conjunction, system: AnySystem) -> list[Clause]:
 
 
 def _followed(system: AnySystem, x0: Tensor) -> Any:
-    if not isinstance(system, Disturbed):
+    if not isinstance(system, (Disturbed, ClosedLoop)) or system.disturbance is None:
         return system
     d = draw(system.disturbance, x0)
     return lambda x: system(x, d)

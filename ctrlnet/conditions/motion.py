@@ -6,8 +6,10 @@ for the worst case, as a loss over sampled states is, and the proof is over the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ctrlnet.errors import UsageError
-from ctrlnet.systems import AnySystem, DiscreteMap, Disturbed, check_field, checked_velocity, draw
+from ctrlnet.systems import AnySystem, ClosedLoop, DiscreteMap, Disturbed, check_field, checked_velocity, draw
 from ctrlnet.types import Field
 
 
@@ -22,10 +24,11 @@ def field_of(system: AnySystem, asker: str) -> Field:
             f"{asker} is about x' = F(x), and the system is a DiscreteMap, x⁺ = f(x). "
             "Conditions for a map are DiscreteDecrease and UltimateBound."
         )
-    if isinstance(system, Disturbed):
-        return lambda x: checked_velocity(system(x, draw(system.disturbance, x)), x)
-    check_field(system)
-    return lambda x: checked_velocity(system(x), x)
+    field: Any = system
+    if isinstance(system, (Disturbed, ClosedLoop)) and (box := system.disturbance) is not None:
+        return lambda x: checked_velocity(field(x, draw(box, x)), x)
+    check_field(field)
+    return lambda x: checked_velocity(field(x), x)
 
 
 def step_of(system: AnySystem, asker: str) -> Field:

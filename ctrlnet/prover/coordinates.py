@@ -137,6 +137,8 @@ class Coordinates:
                 f"The system is {system!r}; give a closed loop: a function F of states (..., n), a ClosedLoop, a "
                 "Disturbed or a DiscreteMap."
             )
+        if isinstance(system, ClosedLoop) and system.disturbance is not None:
+            return Disturbed(lambda y, d: self.velocity(system(self.x(y), d)), system.disturbance)
         return lambda y: self.velocity(system(self.x(y)))
 
     def box(self, level: Number, room: Number = ROOM) -> Box:
@@ -169,11 +171,12 @@ class Coordinates:
 
     def _plant(self, plant: System) -> System:
         return System(
-            lambda y: self.velocity(plant.f(self.x(y))),
-            lambda y: self.inverse.to(y) @ plant.g(self.x(y)),
+            lambda y, *d: self.velocity(plant.f(self.x(y), *d)),
+            lambda y, *d: self.inverse.to(y) @ plant.g(self.x(y), *d),
             state=[Quantity(f"y{i}", "1") for i in range(self.dimension)],
             control=plant.control,
             limits=plant.limits,
+            disturbance=plant.disturbance,
         )
 
 

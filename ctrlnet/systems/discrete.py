@@ -7,10 +7,10 @@ from typing import final
 from torch import Tensor
 
 from ctrlnet.errors import UsageError
-from ctrlnet.sets import Box, check_states
+from ctrlnet.sets import Box
 from ctrlnet.systems.affine import System
 from ctrlnet.systems.closed_loop import ClosedLoop
-from ctrlnet.systems.disturbance import DisturbedField, check_box, misfit
+from ctrlnet.systems.disturbance import DisturbedField, check_box, check_disturbance, misfit
 from ctrlnet.systems.disturbed import Disturbed
 from ctrlnet.types import Field
 
@@ -47,11 +47,5 @@ class DiscreteMap:
 
     def __call__(self, x: Tensor, d: Tensor | None = None) -> Tensor:
         """x⁺ at states (..., n) and, exactly where there is a disturbance, d (..., k); result (..., n)."""
-        if self.disturbance is None:
-            if d is not None:
-                raise UsageError("This DiscreteMap has no disturbance; call it with x alone, or give it a box for d.")
-            return self.function(x)  # type: ignore[call-arg]
-        if d is None:
-            raise UsageError(f"This DiscreteMap is disturbed; call it with x and d, d in {self.disturbance}.")
-        check_states(d, self.disturbance.dimension, "d")
-        return self.function(x, d)  # type: ignore[call-arg]
+        check_disturbance(self.disturbance, d, "DiscreteMap")
+        return self.function(x) if d is None else self.function(x, d)  # type: ignore[call-arg]

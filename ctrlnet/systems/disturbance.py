@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.errors import UsageError
-from ctrlnet.sets import Box
+from ctrlnet.sets import Box, check_states
 from ctrlnet.types import State
 
 DisturbedField: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # F(x, d), (..., n) and (..., k) to (..., n)
@@ -41,6 +41,21 @@ def check_box(disturbance: object, owner: str) -> None:
             f"The disturbance of the {owner} is {disturbance!r}; give ctrlnet.Box(lower, upper), a pair of bounds for "
             "each disturbance or uncertain parameter."
         )
+
+
+def check_disturbance(box: Box | None, d: Tensor | None, owner: str) -> None:
+    """Refuse a d (..., k) where there is none, or of another size, and none where there is one.
+
+    Raises:
+        UsageError: there is one too many or too few (ShapeError: of the wrong size).
+    """
+    if box is None:
+        if d is not None:
+            raise UsageError(f"This {owner} has no disturbance; call it without d, or give it a box for d.")
+    elif d is None:
+        raise UsageError(f"This {owner} is disturbed; call it with a d in {box} too.")
+    else:
+        check_states(d, box.dimension, "d")
 
 
 def misfit(function: Any, arguments: int) -> str:

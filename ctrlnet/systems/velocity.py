@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.systems.affine import System
+from ctrlnet.systems.closed_loop import ClosedLoop
 from ctrlnet.systems.discrete import DiscreteMap
 from ctrlnet.systems.disturbance import misfit
 from ctrlnet.systems.disturbed import Disturbed
@@ -32,6 +33,11 @@ def check_field(field: Any) -> None:
     """
     if (words := _NO_FIELD.get(type(field))) is not None:
         raise UsageError(f"The field is {words}")
+    if isinstance(field, ClosedLoop) and field.disturbance is not None:
+        raise UsageError(
+            f"The field is a ClosedLoop with a disturbance in {field.disturbance}. Give lambda x: loop(x, d) for a d "
+            "of your own."
+        )
     if not callable(field):
         raise UsageError(f"The field is {field!r}; give a function of states (..., n) with values (..., n).")
     if isinstance(field, Timed):

@@ -143,6 +143,35 @@ def test_a_disturbed_field() -> None:
         field(x, x)
 
 
+def test_a_disturbed_plant_and_its_loop() -> None:
+    box = Box([0.5, 2.0], [1.0, 4.0])
+    names = {"state": ANGLE, "control": TORQUE, "disturbance": box}
+
+    def push(x: Tensor, d: Tensor) -> Tensor:
+        return gain(x) / d[..., 1:, None]
+
+    plant = System(lambda x, d: d[..., :1] * drift(x), push, **names)
+    loop = ClosedLoop(plant, lambda x: -x[..., :1])
+    x, u = states(5, 2), states(5, 1)
+    d = box.sample(5, torch.Generator().manual_seed(0))
+    expected = d[:, :1] * drift(x) + (gain(x) @ u[..., None])[..., 0] / d[:, 1:]
+    assert torch.allclose(plant(x, u, d), expected) and plant.disturbance is box
+    assert torch.equal(loop(x, d), plant(x, -x[..., :1], d)) and loop.disturbance is box
+    for call in (lambda: plant(x, u), lambda: loop(x)):
+        with pytest.raises(UsageError, match=r"is disturbed; call it with a d in Box"):
+            call()
+    with pytest.raises(UsageError, match="has no disturbance"):
+        pendulum()(x, u, d)
+    with pytest.raises(ShapeError, match="d has shape"):
+        plant(x, u, u)
+    with pytest.raises(UsageError, match="f cannot be called with x and d"):
+        System(drift, push, **names)
+    with pytest.raises(UsageError, match="mixes the rows"):
+        System(lambda x, d: x * d.mean(), push, **names)
+    with pytest.raises(UsageError, match=r"lambda x: loop\(x, d\)"):
+        check_field(loop)
+
+
 def test_wrong_disturbed_fields() -> None:
     box = Box([-0.1], [0.1])
     with pytest.raises(UsageError, match=r"disturbance of the Disturbed field is 0.1"):
