@@ -86,12 +86,20 @@ class Tensors:
         return tensor
 
     def constant_memory(self, values: Any) -> bool:
-        """Whether constants alone are written, into memory that the function made and holds constants in."""
+        """Whether constants alone are written, into memory that the function made and holds constants in.
+
+        Not where one of them is a declared exact number, which torch has rounded.
+        """
         written = leaves(values)[0]
         address = _address(written)
-        inside = [self._seen[seen][1] for seen, _ in self._memory.get(address, ())]
-        exact = all(value is not None and self.graph.held(value.node) is not None for value in inside)
-        return address in self._made and exact and not any(self.depends(tensor) for tensor in leaves(values))
+        inside = [self._seen[seen] for seen, _ in self._memory.get(address, ())]
+        plain = all(self._held(value) and value == self._lifted(tensor) for tensor, value in inside)
+        rounded = any(hasattr(tensor, "ctrlnet_exact") or self.depends(tensor) for tensor in leaves(values))
+        return address in self._made and plain and not rounded
+
+    def _held(self, value: Traced | None) -> bool:
+        """Whether a value is a constant, exactly known."""
+        return value is not None and self.graph.held(value.node) is not None
 
     def lift_again(self, written: Tensor) -> Tensor:
         """After constants were written: the values of all tensors that look into that memory."""
@@ -189,7 +197,7 @@ class Tensors:
             raise refusal(type(tensor), UNKNOWN if tensor.is_meta else COMPLEX)
         values = np.zeros(tensor.shape) if tensor._is_zerotensor() else tensor.detach().cpu().double().numpy().copy()
         boolean = tensor.dtype == torch.bool
-        held = Constant(2 * values - 1 if boolean else values)
+        held = Constant(np.asarray(2 * values - 1) if boolean else values)
         return Traced(self.graph.constant(held), tuple(tensor.shape), True if boolean else None)
 
     def _check(self, func: Any, tensor: Tensor, value: Traced) -> None:

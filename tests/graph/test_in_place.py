@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ctrlnet import exact
 from ctrlnet.errors import LyingTrace, TraceError, UnsupportedOperation
 from ctrlnet.graph import evaluate, trace
 
@@ -127,6 +129,21 @@ def test_a_field_of_float32_is_rounded_and_no_lie() -> None:
 
     graph, output = trace(field, 3, STATES, (3,))
     assert torch.equal(evaluate(graph, [output], STATES)[0][:, :2], STATES[:, [1, 0]])
+
+
+def test_an_exact_number_stays_exact_where_it_is_written() -> None:
+    """9.81 is 981/100; what was written before and later into the same memory, rounded by nobody, is 3 and 1/2."""
+
+    def function(x: Tensor) -> Tensor:
+        y = torch.ones_like(x)
+        y[..., 1] = 3.0
+        y[..., 0] = exact("9.81")
+        y[..., 2] = 0.5
+        return y + 0 * x
+
+    graph, output = trace(function, 3, STATES, (3,))
+    held = graph.held(output)
+    assert held is not None and list(held.fractions) == [Fraction(981, 100), Fraction(3), Fraction(1, 2)]
 
 
 def _unfilled(x: Tensor) -> Tensor:
