@@ -17,7 +17,7 @@ from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.report import Rejected, Unreadable
 from ctrlnet.checker.statement import corners, in_words
 
-END = """, satisfies V(x(t)) <= exp(-{rate} t) V(x(0)), and converges to x* = ({at}), where f(x*) + g(x*) k(x*) = 0"""
+END = ", satisfies V(x(t)) <= exp(-{rate} t) V(x(0)), and converges to x* = ({at}), where f(x*{d}) + g(x*{d}) k(x*) = 0"
 MAX_CONDITIONS = 256
 TYPES = {"decrease": ("type", "equilibrium", "rate", "level"), "barrier": ("type", "rate")}
 
@@ -51,8 +51,8 @@ class Conditions(NamedTuple):
         if any(rate < 0 for rate in self.rates) or (self.level is not None and not (self.level > 0 < self.rates[0])):
             raise Rejected("the rate and the level of V must be positive, no other rate negative")
 
-    def words(self) -> dict[str, str]:
-        """Parts of the theorem: `set`, `but`, `conditions`, `end`."""
+    def words(self, d: str) -> dict[str, str]:
+        """Parts of the theorem: `set`, `but`, `conditions`, `end`; d is ", d" where there is a disturbance."""
         bounds = [f"{name}(x) >= 0" for name in self.names if name != "V"]
         claims = [
             f"{name}' + {in_words(rate)} {name}(x) > 0" for name, rate in zip(self.names, self.rates, strict=True)
@@ -62,7 +62,7 @@ class Conditions(NamedTuple):
         at, rate = ", ".join(map(in_words, self.at)), in_words(self.rates[0])
         bounds.insert(0, f"V(x) <= {in_words(self.level)}")
         claims[0] = f"V' + {rate} V(x) < 0 < V(x)"
-        but, end = f", other than x* = ({at})", END.format(rate=rate, at=at)
+        but, end = f", other than x* = ({at})", END.format(rate=rate, at=at, d=d)
         return {"set": ", ".join(bounds), "but": but, "conditions": ", ".join(claims), "end": end}
 
 
@@ -75,15 +75,16 @@ def box_of_controls(value: Any) -> Interval:
 
 
 def graphs(
-    value: Mapping[str, Any], names: Sequence[str], n: int, m: int, elementary: Elementary
+    value: Mapping[str, Any], names: Sequence[str], n: int, k: int, m: int, elementary: Elementary
 ) -> dict[str, Evaluator]:
-    """Functions of n inputs by name, in the order of the file: those of the conditions, f of size n, g of size n m."""
+    """Functions by name, in the file's order: those of the conditions, of x; f of size n, g of size n m, of (x, d)."""
     sizes = {**dict.fromkeys(names, 1), "f": n, "g": n * m}
+    inputs = {**dict.fromkeys(names, n), "f": n + k, "g": n + k}
     content = fields(value, sizes, "graphs")
-    found = {name: read_graph(graph, n, name) for name, graph in content.items()}
+    found = {name: read_graph(graph, inputs[name], name, n + k) for name, graph in content.items()}
     if any(graph.size != sizes[name] for name, graph in found.items()):
         raise Unreadable("f must have size n, g size n times m, V and each h size 1")
-    return {name: Evaluator(graph, n, elementary) for name, graph in found.items()}
+    return {name: Evaluator(graph, inputs[name], elementary) for name, graph in found.items()}
 
 
 def _condition(item: Any, place: int) -> dict[str, Any]:

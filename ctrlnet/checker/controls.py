@@ -1,57 +1,62 @@
-"""Control-affine fields f(x) + g(x) u on boxes, and the choice of one control u in U for each of many boxes.
+"""Control-affine fields f(x, d) + g(x, d) u on boxes, and the choice of one control u in U for each of many boxes of x.
 
-Fields. With w = (1, u) and the columns G = (f, g_1, ..., g_m) the field is F = G w, and so d_k F = (d_k G) w + G d_k w.
+Fields. With w = (1, u) and the columns G = (f, g_1, ..., g_m) the field is F = G w, and so d_k F = (d_k G) w + G d_k w,
+on boxes of z = (x, d) where there is a disturbance d in D. u is one number for a box of x, or a function of x.
 
 Choice. A condition asks sign (grad v.F + rate v) > 0: -1 for a function that falls, 1 for a barrier. In u it is affine,
 c.w > 0 with c = sign (grad v.G + (rate v, 0)). On a box with midpoint p and half widths r it is to first order at least
 c(p).w - sum_i r_i |d_i c(p).w|, which is concave in u; the least of these over the conditions, each relative to its
-size, is maximised by steps along one or two controls at a time that are halved again and again. Its edges, at which
-such steps would stop, are rounded off, less and less with the steps. Whatever u in U comes out, the conditions are
-enclosed with it afterwards: the choice needs no proof.
+size, and over the parts of D, is maximised by steps along one or two controls at a time that are halved again and
+again. Its edges, at which such steps would stop, are rounded off, less and less with the steps. Whatever u in U comes
+out, the conditions are enclosed with it afterwards, for all of D: the choice needs no proof.
 
-Blending. Let W be open, f and g defined near its points, each v Lipschitz there, and A(x) the set of u in U with all
-conditions at x, for every member of Clarke's gradient of v and all values of f and g, both where they switch. Let x* be
-in the interior of a set R, a Lipschitz law with values in A(x) on R less x*, and A(x) not empty for x in W less x*.
-Then W has a locally Lipschitz k that is the law near x* and in A(x) for all x in W but x*. Proof. {(x, u) : u in A(x)}
-is open in W x U, as gradients and values have closed graph and are locally bounded; A(x) is convex, as a condition
-holds for all members of a set of affine functions of u. Let B be a closed ball around x* in int R. For y in W less B a
-u_y in A(y) is in A(x) for all x in a neighbourhood of y, which avoids B. These and int R, where there is the law, cover
-W. Let k be the sum of their controls weighted by a locally Lipschitz partition of unity. Without x* and R the same
-holds on all of W.
+Blending. Let W be open, f and g defined near the points of W x D, D compact, each v Lipschitz near those of W, and A(x)
+the set of u in U with all conditions at x for every d in D, every member of Clarke's gradient of v and all values of f
+and g, both where they switch. Let x* be in the interior of a set R, a Lipschitz law with values in A(x) on R less x*,
+and A(x) not empty for x in W less x*. Then W has a locally Lipschitz k that is the law near x* and in A(x) for all x in
+W but x*. Proof. {(x, u) : u in A(x)} is open in W x U: if u_i is not in A(x_i), shown by d_i and by members and values
+there, and x_i -> x, u_i -> u, some of these converge, as D is compact and gradients and values have closed graph and
+are locally bounded, so that u is not in A(x). A(x) is convex, as a condition holds for all members of a set of affine
+functions of u. Let B be a closed ball around x* in int R. For y in W less B a u_y in A(y) is in A(x) for all x in a
+neighbourhood of y, which avoids B. These and int R, where there is the law, cover W. Let k be the sum of their controls
+weighted by a locally Lipschitz partition of unity. Without x* and R the same holds on all of W.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ctrlnet.checker.enclosures import flow, hessian
+from ctrlnet.checker.equilibrium import joined
 from ctrlnet.checker.forward import parts
 from ctrlnet.checker.interval import Array, Interval, Mask, stack
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import Outcome, every, middle
+from ctrlnet.checker.statement import NONE
 
 Control = Callable[[Interval], Interval]
-"""Boxes (B, n) to the jet (1 + n, B, 1 + m) of w = (1, u)."""
+"""Boxes (B, N) to the jet (1 + N, B, 1 + m) of w = (1, u)."""
 HALVINGS = 12
 PAIRED = 12
 """Most controls that are stepped two at a time: there are 2 m (m - 1) pairs."""
 
 
 class Plant(NamedTuple):
-    """f of size n, g of size n m by rows, and the box U (m,) of the controls."""
+    """f of size n, g of size n m by rows, the box U (m,) of the controls, and D (1, k) of the disturbance."""
 
     f: Evaluator
     g: Evaluator
     U: Interval
+    D: Interval = NONE
 
     def columns(self, box: Interval, order: int) -> Interval:
         """The jet (K, B, n, 1 + m) of G."""
         f, g = self.f(box, order), self.g(box, order)
-        return stack([f[..., None], parts(g, self.f.n)], axis=-1)
+        return stack([f[..., None], parts(g, f.shape[-1])], axis=-1)
 
 
 class Condition(NamedTuple):
@@ -75,9 +80,9 @@ def driven(plant: Plant, control: Control) -> Callable[[Interval, int], Interval
     return field
 
 
-def held(u: Array, n: int) -> Control:
-    """Constant controls u (B, m), one for each of the B boxes."""
-    w = np.zeros((1 + n, len(u), 1 + u.shape[1]))
+def held(u: Array, N: int) -> Control:
+    """Constant controls u (B, m), one for each of the B boxes in N variables."""
+    w = np.zeros((1 + N, len(u), 1 + u.shape[1]))
     w[0] = np.concatenate([np.ones((len(u), 1)), u], 1)
 
     def control(box: Interval) -> Interval:
@@ -89,7 +94,7 @@ def held(u: Array, n: int) -> Control:
 
 
 def kept(F: Any, conditions: Sequence[Condition], box: Interval) -> Outcome:
-    """All conditions, and v > 0 of a function that falls, along a field F on boxes (B, n)."""
+    """All conditions, and v > 0 of a function that falls, along a field F on boxes (B, N) of (x, d)."""
     claims = []
     for v, rate, sign in conditions:
         value, change = flow(v, F, box, rate)
@@ -97,15 +102,15 @@ def kept(F: Any, conditions: Sequence[Condition], box: Interval) -> Outcome:
     return every(*claims)
 
 
-def chosen(plant: Plant, conditions: Sequence[Condition], box: Interval) -> tuple[Array, Mask]:
-    """A control (B, m) in U for each box, and where no u in U keeps some condition at the midpoint, whatever u."""
-    centre, half = middle(box), 0.5 * box.hi - 0.5 * box.lo
-    G = plant.columns(centre, 1)
-    found = [affine(condition, G, centre) for condition in conditions]
+def chosen(
+    plant: Plant, conditions: Sequence[Condition], box: Interval, D: Sequence[Interval] = (NONE,)
+) -> tuple[Array, Mask]:
+    """A control (B, m) in U for each box and all parts of D, and where no u in U keeps some condition at a midpoint."""
+    found = [form for part in D for form in _forms(plant, conditions, joined(box, part))]
     hopeless = [(c[:, 0] + (c[:, 1:] * plant.U).sum()).hi <= 0 for c, _ in found]
     lower, upper = plant.U.lo, plant.U.hi
     reach = np.concatenate([[1.0], np.maximum(np.abs(lower), np.abs(upper))])
-    forms = [np.concatenate([_mid(c)[None], slopes * half.T[:, :, None]]) for c, slopes in found]
+    forms = [form for _, form in found]
     scales = [np.abs(form).sum(0) @ reach + 1e-300 for form in forms]
 
     def least(u: Array, smooth: float) -> Array:
@@ -115,20 +120,29 @@ def chosen(plant: Plant, conditions: Sequence[Condition], box: Interval) -> tupl
         margins = [v[0] - np.sqrt(v[1:] ** 2 + smooth**2).sum(0) for v in values]
         return np.asarray(-smooth * np.logaddexp.reduce(-np.array(margins) / smooth, axis=0))
 
-    u = _maximiser(least, lower, upper, len(half))
+    u = _maximiser(least, lower, upper, len(box.lo))
     return np.clip(u, lower, upper), np.any(hopeless, axis=0)  # in U, however it was found
 
 
+def _forms(plant: Plant, conditions: Sequence[Condition], box: Interval) -> Iterator[tuple[Interval, Array]]:
+    """Of each condition c (B, 1 + m) at the midpoints, enclosed, and (1 + N, B, 1 + m), not enclosed: c, r_i d_i c."""
+    centre, half = middle(box), 0.5 * box.hi - 0.5 * box.lo
+    G = plant.columns(centre, 1)
+    for condition in conditions:
+        c, slopes = affine(condition, G, centre)
+        yield c, np.concatenate([_mid(c)[None], slopes * half.T[:, :, None]])
+
+
 def affine(condition: Condition, G: Interval, centre: Interval) -> tuple[Interval, Array]:
-    """c (B, 1 + m) at the midpoints, enclosed, and its derivatives (n, B, 1 + m), not enclosed."""
-    n = centre.shape[1]
+    """c (B, 1 + m) at the midpoints (B, N), enclosed, and its derivatives (N, B, 1 + m), not enclosed."""
+    n, N = condition.v.n, centre.shape[1]
     v = condition.v(centre, 2)[:, :, 0]
     slope, sign = v[1 : 1 + n], float(condition.sign)
     c = (slope.T[:, :, None] * G[0]).sum(1)
     c = stack([c[:, :1] + (v[0] * condition.rate)[:, None], c[:, 1:]], axis=1)
-    middle_slope, H, columns = _mid(slope), _mid(hessian(v, n)), _mid(G)
+    middle_slope, H, columns = _mid(slope), _mid(hessian(v, N)[:, :n]), _mid(G)
     slopes = np.einsum("ikb,bkj->ibj", H, columns[0]) + np.einsum("kb,ibkj->ibj", middle_slope, columns[1:])
-    slopes[:, :, 0] += _mid(condition.rate)[0] * middle_slope
+    slopes[:, :, 0] += _mid(condition.rate)[0] * _mid(v[1 : 1 + N])
     return c.scaled(sign), sign * slopes
 
 

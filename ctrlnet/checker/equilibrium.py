@@ -137,10 +137,10 @@ def everywhere(refusal: Callable[[Interval], str], D: Interval) -> None:
             raise Rejected(reason)
 
 
-def halved(D: Interval) -> Iterator[Interval]:
-    """At most `PARTS` equal parts of D (1, k), which cover it."""
+def halved(D: Interval, most: int = PARTS) -> Iterator[Interval]:
+    """As many equal parts of D (1, k), a power of 2, which cover it; D is wide along some axis."""
     parts, axes = [D], np.flatnonzero(D.lo[0] < D.hi[0])
-    for axis in np.resize(axes, PARTS.bit_length() - 1):
+    for axis in np.resize(axes, most.bit_length() - 1):
         pieces = []
         for part in parts:
             low, high = part.hi.copy(), part.lo.copy()
@@ -171,8 +171,8 @@ def state_jacobian(F: Evaluator, around: Interval, D: Interval) -> Interval:
 
 
 def joined(around: Interval, D: Interval) -> Interval:
-    """R x D, shape (1, n + k)."""
-    return stack([around, D], axis=1)
+    """R x D, shape (1, n + k); or B boxes (B, n) in place of R."""
+    return stack([around, D.broadcast(len(around.lo), D.shape[1])], axis=1)
 
 
 def regular(jet: Interval, name: str, where: str) -> Interval:

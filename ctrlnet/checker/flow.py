@@ -1,9 +1,15 @@
 """The map x -> x(T) of a zero-order hold, x' = f(x, u) with u = pi(x(0)) held on [0, T], enclosed over boxes.
 
+With a disturbance x' = f(x, u, d(t)), for any measurable d(t) in a box D, all is said of one d(t), and enclosures of f
+and its derivatives are over D too: f(Z, U) is f(Z, U, D). What Taylor's formula and f2 say is for no disturbance alone;
+disturbed_flow.py has something in their place.
+
 A priori. Let B be a box of x(0), U contain pi(B), and B + [0, T] f(Z, U) lie in the interior of a box Z. A solution
 from B stays in B + [0, T] f(Z, U) up to T, as it would leave that before it leaves Z. Let Z now be any box known to
 hold all solutions from B up to T: so does every enclosure below. If f(., u) is Lipschitz near it, there is one solution
-from each x(0), and it exists on [0, T]. Finite enclosures of the derivatives of f over Z show that.
+from each x(0), and it exists on [0, T]. Finite enclosures of the derivatives of f over Z show that; as those by d are
+finite too, f(x, u, d(t)) is measurable in t (Caratheodory). x(t) lies in B + [0, T] f(B, U) + [0, T^2/2] Df f too, the
+product of enclosures over Z and U: f(x(t), u, d(t)) - f(x(0), u, d(t)) is in Df (x(t) - x(0)), x(t) - x(0) in t f.
 
 Taylor. With f2 = Df f and f3 = Df2 f, D in x alone, at (x(0), u) where no box is named, for t in [0, T]
     x(t) = x + t f + (t^2/2) w2,    x(t) = x + t f + (t^2/2) f2 + (t^3/6) w3,    w2 in f2(Z, U), w3 in f3(Z, U).
@@ -16,9 +22,10 @@ in [Dpi](B) e, and x' - y' = A (x - y) + C e at any time. So the distance of x' 
 at most |A| times that of x - y from M e, which is at most the integral of the former: both are zero (Gronwall). Hence
 x(t) - y(t) = (I + t N) e with N in A M + C, and, put into the integral again and again,
     x(T) - y(T) = (I + T (A + C) + (T^2/2) A (A + C) + ... + (T^k/k!) A^(k-1) N) e.
-Where f2 is differentiable, x(T) - y(T) = (I + T (A + C) + (T^2/2) (Df2 + E) + (T^3/6) Df2 N) e too, with A, C over B,
-Df2 and E = (df2/du) [Dpi](B) over Z: the integral of (T - t) (Df2 (I + t N) + E). Factors are taken at different times:
-a product is a mean over t of products of members of boxes, so it is in the interval product.
+So it is with a disturbance, if x and y have the same d(t). Without one, and where f2 is differentiable,
+    x(T) - y(T) = (I + T (A + C) + (T^2/2) (Df2 + E) + (T^3/6) Df2 N) e,
+too, with A, C over B, Df2 and E = (df2/du) [Dpi](B) over Z: the integral of (T - t) (Df2 (I + t N) + E). Factors are
+taken at different times: a product is a mean over t of products of members of boxes, so it is in the interval product.
 
 Source: Moore, Interval Analysis (1966), ch. 11; Nedialkov, Jackson, Corliss, Validated solutions of initial value
 problems, Appl. Math. Comput. 105 (1999); Clarke, Optimization and Nonsmooth Analysis (1983), Thms 2.3.7, 2.3.9.
@@ -42,6 +49,7 @@ from ctrlnet.checker.interval import Interval, Mask, down, stack, up
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import middle
 from ctrlnet.checker.report import Rejected, Unreadable
+from ctrlnet.checker.statement import NONE
 
 GROWTHS = 30
 """Most boxes Z, or M, tried."""
@@ -53,8 +61,10 @@ TERMS = 4
 
 
 class Held(NamedTuple):
-    """Over boxes B (B, n) of x(0): [Dpi] (m, n, B), Z (B, n), jets of f over B x U (order 1) and Z x U (order 2)."""
+    """Over boxes B (B, n) of x(0): U (B, m), [Dpi] (m, n, B), Z (B, n), jets of f over B x U x D (order 1) and over
+    Z x U x D (order 2)."""
 
+    control: Interval
     gain: Interval
     hull: Interval
     near: Interval
@@ -62,15 +72,15 @@ class Held(NamedTuple):
 
 
 class Flow:
-    """The map x -> x(T), called like an `Evaluator`; NaN where a solution is not shown to exist."""
+    """The map x -> x(T), called like an `Evaluator`; NaN where a solution is not shown to exist. D has shape (1, k)."""
 
-    def __init__(self, f: Evaluator, policy: Evaluator, period: Fraction) -> None:
-        self.f, self.policy, self.n = f, policy, policy.n
+    def __init__(self, f: Evaluator, policy: Evaluator, period: Fraction, D: Interval = NONE) -> None:
+        self.f, self.policy, self.n, self.D = f, policy, policy.n, D
         self.T, self.half, self.sixth = (Interval.of([value]) for value in (period, period**2 / 2, period**3 / 6))
         self.over = [Interval.of([period / (k + 1)]) for k in range(TERMS + 1)]
 
     def __call__(self, box: Interval, order: int) -> Interval:
-        """x(T) over boxes (B, n), shape (1, B, n); for order 1 the slopes too, (1 + n, B, n)."""
+        """x(T) over boxes (B, n), shape (1, B, n); for order 1 the slopes too, (1 + n, B, n). Without disturbance."""
         held = self.held(box)
         (v, J, _), (v_far, J_far, H) = self._parts(held.near), self._parts(held.far)
         f2 = along(J_far, v_far)
@@ -79,7 +89,7 @@ class Flow:
         value = (start + f2 * self.half).within(start + along(J, v) * self.half + f3 * self.sixth)[None]
         if order == 0:
             return value
-        slopes = self._slopes(held)
+        slopes = self._curved(held)
         return stack([value, Interval(slopes.lo.transpose(1, 2, 0), slopes.hi.transpose(1, 2, 0))])
 
     def held(self, box: Interval) -> Held:
@@ -87,14 +97,14 @@ class Flow:
         centre, u = middle(box), self.policy(box, 1)
         gain = jacobian(u)
         control = u[0].within(self.policy(centre, 0)[0] + (gain * (box - centre).T).sum(1).T)
-        near = self.f(beside(box, control), 1)
-        hull = contained(box, lambda z: moved(box, self.f(beside(z, control), 0)[0], self.T), (1,))
-        v, J, _ = self._parts(self.f(beside(hull, control), 1))
+        near = self.f(beside(box, control, self.D), 1)
+        hull = contained(box, lambda z: moved(box, self.f(beside(z, control, self.D), 0)[0], self.T), (1,))
+        v, J, _ = self._parts(self.f(beside(hull, control, self.D), 1))
         hull = hull.within(moved(moved(box, near[0], self.T), along(J, v), self.half))
-        far = self.f(beside(hull, control), 2)
+        far = self.f(beside(hull, control, self.D), 2)
         first = far[: 1 + self.f.n]
         known = np.asarray((np.isfinite(first.lo) & np.isfinite(first.hi)).all((0, 2)))[:, None] & np.isfinite(hull.lo)
-        return Held(gain, hull.undefined(~known), near, far.undefined(~known))
+        return Held(control, gain, hull.undefined(~known), near, far.undefined(~known))
 
     def stays(self, box: Interval, X: Interval) -> Mask:
         """From which boxes (B, n) every solution is shown to stay in the box X (n,) during one period."""
@@ -107,44 +117,50 @@ class Flow:
         second = hessian(jet, N)[: self.n] if len(jet.lo) > 1 + N else jet[:0]
         return jet[0].T, jet[1 : 1 + self.n], second
 
-    def _slopes(self, held: Held) -> Interval:
-        """Matrices (n, n, B) with x(T) - y(T) in them times x(0) - y(0)."""
-        matrices = jacobian(held.far[: 1 + self.f.n])
-        (A, C), (A_near, C_near) = (self._by_state(a, held.gain) for a in (matrices, jacobian(held.near)))
+    def slopes(self, held: Held) -> tuple[Interval, Interval, Interval, Interval]:
+        """I, L = A + C, the rest r of the series, and N, each (n, n, B): x(T) - y(T) = (I + T (L + r)) (x - y)(0)."""
+        A, C = self.by_state(jacobian(held.far[: 1 + self.f.n]), held.gain)
         identity = np.broadcast_to(np.eye(self.n)[:, :, None], A.shape)
         unit = Interval(identity, identity)
         M = contained(unit, lambda m: unit + (product(A, m) + C) * since(self.T), (0, 1))
         series = N = product(A, M) + C
-        for k in range(TERMS, 0, -1):
+        for k in range(TERMS, 1, -1):
             series = A + C + product(A, series) * self.over[k]
+        return unit, A + C, product(A, series) * self.over[1], N
+
+    def _curved(self, held: Held) -> Interval:
+        """The same, by the derivatives of f2 too."""
+        unit, first, rest, N = self.slopes(held)
+        A, C = self.by_state(jacobian(held.near), held.gain)
         v, J, H = self._parts(held.far)
-        bent = along(H, v[:, None]) + along(J[:, None], matrices)
-        D, E = self._by_state(Interval(bent.lo.transpose(2, 0, 1), bent.hi.transpose(2, 0, 1)), held.gain)
-        taylor = unit + (A_near + C_near) * self.T + (D + E) * self.half + product(D, N) * self.sixth
-        return (unit + series * self.T).within(taylor)
+        bent = along(H, v[:, None]) + along(J[:, None], jacobian(held.far[: 1 + self.f.n]))
+        D, E = self.by_state(Interval(bent.lo.transpose(2, 0, 1), bent.hi.transpose(2, 0, 1)), held.gain)
+        taylor = unit + (A + C) * self.T + (D + E) * self.half + product(D, N) * self.sixth
+        return (unit + (first + rest) * self.T).within(taylor)
 
-    def _by_state(self, derivative: Interval, gain: Interval) -> tuple[Interval, Interval]:
-        """The derivative (n, n + m, B) by x, and by u times the gain, each (n, n, B)."""
-        return derivative[:, : self.n], product(derivative[:, self.n :], gain)
+    def by_state(self, derivative: Interval, gain: Interval) -> tuple[Interval, Interval]:
+        """The derivative (n, n + m + k, B) by x, and by u times the gain, each (n, n, B)."""
+        return derivative[:, : self.n], product(derivative[:, self.n : self.n + len(gain.lo)], gain)
 
 
-def evaluators(graphs: Mapping[str, Any], n: int, elementary: Elementary) -> dict[str, Evaluator]:
-    """V, the policy and f, whose inputs are x, then u, of a file, in its order, ready to be enclosed."""
+def evaluators(graphs: Mapping[str, Any], n: int, k: int, elementary: Elementary) -> dict[str, Evaluator]:
+    """V, the policy and f, whose inputs are x, u and d (k of them), of a file, in its order, ready to be enclosed."""
     content = fields(graphs, ("V", "f", "policy"), "graphs")
     V, policy = (read_graph(content[name], n, name) for name in ("V", "policy"))
-    f = read_graph(content["f"], n + policy.size, "f")
+    f = read_graph(content["f"], n + policy.size + k, "f")
     if (V.size, f.size) != (1, n):
         raise Unreadable(f"V must have size 1 and f size {n}")
-    inputs = {"V": (V, n), "policy": (policy, n), "f": (f, n + policy.size)}
+    inputs = {"V": (V, n), "policy": (policy, n), "f": (f, n + policy.size + k)}
     return {name: Evaluator(*inputs[name], elementary) for name in content}
 
 
 def vanishing(V: Evaluator, flow: Flow, at: Sequence[Fraction]) -> None:
-    """f(x*, pi(x*)) = 0, V(x*) = 0 and grad V(x*) = 0, as identities of exact forms."""
+    """f(x*, pi(x*), d) = 0 for all d, V(x*) = 0 and grad V(x*) = 0, as identities of exact forms."""
     algebra, f, policy = symbolic.Algebra(), flow.f.graph, flow.policy.graph
     try:
         u = symbolic.values(policy, at, algebra)[policy.output]
-        field = symbolic.values(f, [*at, *u], algebra)[f.output]
+        free = [algebra.free(i) for i in range(flow.f.n - len(at) - len(u))]
+        field = symbolic.values(f, [*at, *u, *free], algebra)[f.output]
         found = symbolic.values(V.graph, at, algebra)
         gradient = symbolic.gradient(V.graph, found, algebra)
     except symbolic.Undetermined as reason:
@@ -189,9 +205,9 @@ def since(time: Interval) -> Interval:
     return Interval(np.zeros(1), time.hi)
 
 
-def beside(x: Interval, u: Interval) -> Interval:
-    """Boxes of (x, u)."""
-    return stack([x, u], axis=1)
+def beside(x: Interval, u: Interval, d: Interval) -> Interval:
+    """Boxes of (x, u, d), d of shape (1, k)."""
+    return stack([x, u, d.broadcast(len(x.lo), d.shape[1])], axis=1)
 
 
 def product(A: Interval, B: Interval) -> Interval:

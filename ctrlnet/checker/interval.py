@@ -193,6 +193,17 @@ class Matrix:
         radius = up(radius)
         return Matrix(centre.T.copy(), up(np.abs(centre) + radius).T + TINY, radius.T)
 
+    def then(self, last: Matrix) -> Matrix:
+        """The product: this one first. It errs by less than gamma |W| |M|, and by the radii."""
+        error, size = gamma(len(last.centre)), self.magnitude @ last.magnitude
+        radius = error * size
+        if self.radius is not None:
+            radius += self.radius @ last.magnitude
+        if last.radius is not None:
+            radius += self.magnitude @ last.radius
+        centre, radius = self.centre @ last.centre, radius * (1 + error) + TINY
+        return Matrix(centre, up(np.abs(centre) + radius) + TINY, up(radius))
+
 
 def linear(x: Interval, matrix: Matrix) -> Interval:
     """W x over the last axis, in centre-radius form with an a-priori bound of the rounding.

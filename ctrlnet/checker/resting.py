@@ -1,9 +1,10 @@
 """The clause at the equilibrium of a plant: on a box R around x* a law u* + K (x - x*) takes the place of constants.
 
 Claim. On R the law is in U and has grad h.F + rate h > 0 for every barrier h, F = f + g (u* + K (x - x*)); and it has V
-> 0 > grad V.F + rate V on R less x*. Proof. The law is affine: its values at corners of R decide. F, V and grad V
-vanish at x* identically, and F is Lipschitz on R, V twice differentiable: so `equilibrium.flow` gives the inequalities
-of V. Those of h are tests on boxes, as on every leaf, of F under the law.
+> 0 > grad V.F + rate V on R less x*; all that for every d in D. Proof. The law is affine: its values at corners of R
+decide. F, V and grad V vanish at x* identically, whatever d, and F is Lipschitz on R, V twice differentiable: so
+`equilibrium.flow` gives the inequalities of V. Those of h are tests on boxes in R x D, as on every leaf, of F under the
+law.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def clause(
     rest = numbers(content["control"], "control", m)
     gain = [numbers(row, "gain", len(at)) for row in sequence(content["gain"], "gain", m)]
     admissible(gain, rest, at, around, plant.U)
-    control = law(stack([Interval.of(row)[None] for row in gain]), Interval.of(rest), Interval.of(at))
+    control = law(stack([Interval.of(row)[None] for row in gain]), Interval.of(rest), Interval.of(at), plant.D)
     field: Any = driven(plant, control)  # called like an Evaluator
     (V, rate, _), *barriers = conditions
     vanishing(V, plant, at, rest)
-    equilibrium.flow(V, field, around, NONE, rate)
+    equilibrium.flow(V, field, around, plant.D, rate)
     if barriers:
-        whole = Leaves(around, np.full(1, ord("e"), np.uint8), np.zeros(1, np.int64))
+        whole = Leaves(equilibrium.joined(around, plant.D), np.full(1, ord("e"), np.uint8), np.zeros(1, np.int64))
         yield Goal(whole, "h' + rate h > 0 under the law on R", lambda box: kept(field, barriers, box), 2)
 
 
@@ -57,13 +58,14 @@ def admissible(
             raise Rejected("the law at the equilibrium leaves the box U of the controls on the box R around x*")
 
 
-def law(gain: Interval, at_rest: Interval, at: Interval) -> Control:
-    """u = u* + K (x - x*), for K (m, n), u* (m,) and x* (n,)."""
+def law(gain: Interval, at_rest: Interval, at: Interval, D: Interval = NONE) -> Control:
+    """u = u* + K (x - x*), for K (m, n), u* (m,) and x* (n,); on boxes of (x, d), but no function of d."""
+    (m, n), k = gain.shape, D.shape[1]
+    slope = stack([gain.T, Interval(np.zeros((k, m)), np.zeros((k, m)))])
 
     def control(box: Interval) -> Interval:
-        u = at_rest + (gain * (box - at)[:, None]).sum()
-        shape = (gain.shape[1], len(u.lo), gain.shape[0])
-        w = stack([u[None], gain.T[:, None].broadcast(*shape)])
+        u = at_rest + (gain * (box[:, :n] - at)[:, None]).sum()
+        w = stack([u[None], slope[:, None].broadcast(n + k, len(u.lo), m)])
         first = np.zeros((len(w.lo), len(u.lo), 1))
         first[0] = 1.0
         return stack([Interval(first, first), w], axis=-1)
@@ -72,10 +74,11 @@ def law(gain: Interval, at_rest: Interval, at: Interval) -> Control:
 
 
 def vanishing(V: Evaluator, plant: Plant, at: Sequence[Fraction], at_rest: Sequence[Fraction]) -> None:
-    """f(x*) + g(x*) u* = 0, V(x*) = 0 and grad V(x*) = 0, as identities of exact forms."""
+    """f(x*, d) + g(x*, d) u* = 0 for all d, V(x*) = 0 and grad V(x*) = 0, as identities of exact forms."""
     algebra, m = symbolic.Algebra(), len(at_rest)
+    here: list[Fraction | symbolic.Form] = [*at, *(algebra.free(i) for i in range(plant.D.shape[1]))]
     try:
-        f, g = (symbolic.values(e.graph, at, algebra)[e.graph.output] for e in (plant.f, plant.g))
+        f, g = (symbolic.values(e.graph, here, algebra)[e.graph.output] for e in (plant.f, plant.g))
         pushes = [list(zip(at_rest, g[i * m : i * m + m], strict=True)) for i in range(len(f))]
         field = [algebra.combination((1, y), *push) for y, push in zip(f, pushes, strict=True)]
         found = symbolic.values(V.graph, at, algebra)

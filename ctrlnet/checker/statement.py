@@ -92,8 +92,8 @@ class Statement(ABC):
 
     def confirm(self) -> None:
         """Check the proof; raises `Unconfirmed`."""
-        point = "(x, d)" if self.k else "x"
         for goal in list(self.goals(dict(self.document.proof))):
+            point = "(x, d)" if goal.leaves.box.shape[1] > self.n else "x"
             widest = min(f.chunk(goal.order, self.n + self.k) for f in self.functions)
             chunk = min(MOST, CACHES * widest)
             settle(goal.leaves, goal.claim, goal.test, self.effort, chunk, point)
@@ -110,9 +110,9 @@ class Statement(ABC):
         by_name = dict(zip(content, self.functions, strict=True))
         return [by_name[name] for name in (*scalars, *(["F"] if field else []))]
 
-    def interior(self, tree: Any, kinds: str, where: str = "the interior") -> Leaves:
-        """Leaves of a tree over X x D."""
-        return self._leaves(tree, self.lower, self.upper, self.D, kinds, where)
+    def interior(self, tree: Any, kinds: str, where: str = "the interior", disturbed: bool = True) -> Leaves:
+        """Leaves of a tree over X x D; over X if not `disturbed`."""
+        return self._leaves(tree, self.lower, self.upper, self.D if disturbed else NONE, kinds, where)
 
     def faces(self, trees: Any, kinds: str, disturbed: bool = True) -> list[tuple[int, bool, Leaves]]:
         """Axis, whether it is the upper one, and leaves, of every face of X; over face x D if `disturbed`."""

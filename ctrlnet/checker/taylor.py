@@ -7,83 +7,27 @@ Over the box x = m + h e, |e_i| <= 1, an expression has, at every e, the value
 c, A, Q and rest being the float64 numbers held. Where it is smooth, `rest` is of third order in h. Where it has several
 values (a switch, Clarke's derivatives at a kink), all are within `rest` of the polynomial.
 
-Rounding. A computed coefficient is a sum of at most 16 products of at most 8 rounded factors, so it errs by less than
-ERROR times the sum of the magnitudes of its products, or TINY; that goes to `rest`. `rest` itself is a sum of less than
-2^11 terms >= 0, computed up to the share FAT. NaN and infinity stay, and prove nothing.
+Every rule says where its `rest` comes from (origins.py); what is rounded is in polynomials.py.
 
 Source: Makino, Berz, Taylor models and other validated functional inclusion methods, Int. J. Pure Appl. Math. 4 (2003).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ctrlnet.checker.interval import TINY, Array, Interval, Mask, Matrix, gamma
-
-ERROR, FAT = 2.0**-48, 2.0**-40
-
-
-class Form(NamedTuple):
-    """In n variables, of shape (B, size), where B is 1 for what all boxes share.
-
-    `terms` (K, B, size) are c, then A_i, then Q_ii, then Q_ij for i < j; those that are not there are zero.
-    """
-
-    terms: Array
-    rest: Array
-    n: int
-
-    @property
-    def linear(self) -> Array:
-        """A_i, as rows."""
-        return self.terms[1 : 1 + self.n]
-
-    @property
-    def quadratic(self) -> Array:
-        """Q_ii, then Q_ij, as rows."""
-        return self.terms[1 + self.n :]
-
-    def over(self, box: Interval) -> Form:
-        """With all terms, for each of the boxes."""
-        n, boxes, (rows, _, size) = self.n, len(box.lo), self.terms.shape
-        terms = np.zeros((1 + n + n * (n + 1) // 2, boxes, size))
-        terms[:rows] = self.terms
-        return Form(terms, np.broadcast_to(self.rest, (boxes, size)), n)
-
-    def of(self, boxes: Mask) -> Form:
-        """Some of the boxes."""
-        return self._replace(terms=self.terms[:, boxes], rest=self.rest[boxes])
-
-    @property
-    def size(self) -> Array:
-        """More than every magnitude of the value, (B, size), and than zero."""
-        return total(self.terms) + (self.rest + TINY)
-
-    def matrices(self) -> Array:
-        """Q (B, n, n), symmetric, of forms of size 1 with all terms."""
-        k, (i, j) = np.arange(self.n), np.triu_indices(self.n, 1)
-        Q = np.zeros((self.terms.shape[1], self.n, self.n))
-        Q[:, k, k] = self.quadratic[: self.n, :, 0].T
-        Q[:, i, j] = Q[:, j, i] = 0.5 * self.quadratic[self.n :, :, 0].T
-        return Q
-
-
-def total(rows: Array) -> Array:
-    """Sum of magnitudes."""
-    return np.asarray(np.abs(rows).sum(0))
-
-
-def fat(a: Array) -> Array:
-    """More than what was rounded to a >= 0."""
-    return a + (a * FAT + TINY)
-
-
-def around(a: Interval) -> tuple[Array, Array]:
-    """Centres and radii."""
-    centre = 0.5 * a.lo + 0.5 * a.hi
-    return centre, fat(np.maximum(a.hi - centre, centre - a.lo))
+from ctrlnet.checker.origins import MINUS_ONE, ONE, Chosen, Factor, Origin, Part, Weights
+from ctrlnet.checker.polynomials import ERROR as ERROR
+from ctrlnet.checker.polynomials import Form as Form
+from ctrlnet.checker.polynomials import Products, made, moved
+from ctrlnet.checker.polynomials import around as around
+from ctrlnet.checker.polynomials import fat as fat
+from ctrlnet.checker.polynomials import grouped_sum as grouped_sum
+from ctrlnet.checker.polynomials import total as total
 
 
 def variables(box: Interval) -> Form:
@@ -116,65 +60,89 @@ def plus(a: Array, b: Array) -> Array:
 def add(a: Form, b: Form) -> Form:
     """a + b."""
     terms = plus(a.terms, b.terms)
-    return Form(terms, fat(a.rest + b.rest + ERROR * total(terms)), a.n)
+    result = made(terms, ERROR * total(terms), a.n, (a, ONE), (b, ONE))
+    if a.products is None and b.products is None:
+        return result
+    (p, first), (q, second) = (x.products or Products(x, ()) for x in (a, b))
+    without = made(terms, ERROR * total(terms), a.n, (p, ONE), (q, ONE))
+    return replace(result, products=Products(without, first + second))
 
 
 def negative(a: Form) -> Form:
     """-a."""
-    return Form(-a.terms, a.rest, a.n)
+    return moved(-a.terms, a.n, (a, MINUS_ONE))
 
 
 def entries(a: Form, which: Any) -> Form:
     """Some of its entries."""
-    return Form(a.terms[:, :, which], a.rest[:, which], a.n)
+    return moved(a.terms[:, :, which], a.n, (a, Chosen(which, a.rest.shape[1])))
 
 
 def linear(a: Form, matrix: Matrix) -> Form:
-    """W a: products of matrices add in some order, with an error below gamma |W| |a|."""
-    size, error = a.size, gamma(a.terms.shape[2])
-    rest = (a.rest + error * size) @ matrix.magnitude
+    """W a: products of matrices add in some order, with an error below gamma |W| |a|. Of a = M b it is (W M) b: the
+    magnitudes of W and M, of a change of coordinates and its inverse say, are not multiplied."""
+    if a.image is not None:
+        return linear(a.image[0], a.image[1].then(matrix))
+    error = gamma(a.terms.shape[2])
+    own = (error * a.size) @ matrix.magnitude
     if matrix.radius is not None:
-        rest += size @ matrix.radius
-    return Form(a.terms @ matrix.centre, fat(rest * (1 + error)), a.n)
-
-
-def grouped_sum(a: Form, count: int) -> Form:
-    """Sums over `count` consecutive parts of equal length."""
-    terms = a.terms.reshape(*a.terms.shape[:2], count, -1)
-    error = gamma(terms.shape[3])
-    rest = (a.rest + error * a.size).reshape(len(a.rest), count, -1).sum(2)
-    return Form(terms.sum(3), fat(rest * (1 + error)), a.n)
+        own += a.size @ matrix.radius
+    result = made(a.terms @ matrix.centre, own * (1 + error), a.n, (a, Weights(matrix)))
+    return replace(result, image=(a, matrix))
 
 
 def concatenate(forms: list[Form]) -> Form:
     """Side by side."""
     rows, boxes = (max(a.terms.shape[k] for a in forms) for k in (0, 1))
     terms = np.zeros((rows, boxes, sum(a.terms.shape[2] for a in forms)))
-    place = 0
+    places: list[Part] = []
     for a in forms:
-        end = place + a.terms.shape[2]
-        terms[: len(a.terms), :, place:end] = a.terms
-        place = end
-    rest = np.concatenate([np.broadcast_to(a.rest, (boxes, a.rest.shape[1])) for a in forms], 1)
-    return Form(terms, rest, forms[0].n)
+        start = places[-1].stop if places else 0
+        places.append(Part(start, start + a.terms.shape[2], terms.shape[2]))
+        terms[: len(a.terms), :, start : places[-1].stop] = a.terms
+    return moved(terms, forms[0].n, *zip(forms, places, strict=True))
 
 
 def multiply(a: Form, b: Form) -> Form:
-    """(a0 + A + P + rho)(b0 + B + R + sigma), P and R quadratic: A R + P B + P R is left out."""
+    """(a0 + A + P + rho)(b0 + B + R + sigma), P and R quadratic, but for A R + P B, which is of third order, P R, and
+    (A + P + rho) sigma + (B + R) rho."""
     terms = plus(a.terms[0] * b.terms, b.terms[0] * a.terms)
     terms[0] *= 0.5
-    p, q = a.size, b.size
-    rest = p * b.rest + q * a.rest + ERROR * (p * q)
-    if len(a.terms) > 1 and len(b.terms) > 1:
-        terms = bent(terms, crossed(a.linear, b.linear), a.n)
-        rest += total(a.linear) * total(b.quadratic) + total(a.quadratic) * (total(b.linear) + total(b.quadratic))
-    return Form(terms, fat(rest), a.n)
+    own = ERROR * (a.size * b.size) + (a.first + a.second + a.rest) * b.rest + (b.first + b.second) * a.rest
+    arguments = (a, Factor(b.terms[0].copy())), (b, Factor(a.terms[0].copy()))
+    if len(a.terms) == 1 or len(b.terms) == 1:
+        return made(terms, own, a.n, *arguments)
+    terms = bent(terms, crossed(a.linear, b.linear), a.n)
+    own += a.second * b.second
+    result = made(terms, own + (a.first * b.second + a.second * b.first), a.n, *arguments)
+    if not (len(a.quadratic) or len(b.quadratic)):
+        return result
+    return replace(result, products=Products(made(terms, own, a.n, *arguments), ((a, b),)))
 
 
 def crossed(a: Array, b: Array) -> Array:
     """Q of (sum_i a_i e_i) (sum_j b_j e_j)."""
-    i, j = np.triu_indices(len(a), 1)
-    return np.concatenate([a * b, a[i] * b[j] + a[j] * b[i]])
+    n, place = len(a), len(a)
+    result = np.empty((n * (n + 1) // 2, *np.broadcast_shapes(a.shape[1:], b.shape[1:])))
+    np.multiply(a, b, out=result[:n])
+    for i in range(n - 1):
+        rows = result[place : place + n - 1 - i]
+        np.multiply(a[i], b[i + 1 :], out=rows)
+        rows += a[i + 1 :] * b[i]
+        place += len(rows)
+    return result
+
+
+def squared(a: Array, factor: Array) -> Array:
+    """Q of factor (sum_i a_i e_i)^2."""
+    n, place, scaled = len(a), len(a), factor * a
+    result = np.empty((n * (n + 1) // 2, *scaled.shape[1:]))
+    np.multiply(scaled, a, out=result[:n])
+    scaled *= 2
+    for i in range(n - 1):
+        np.multiply(scaled[i], a[i + 1 :], out=result[place : place + n - 1 - i])
+        place += n - 1 - i
+    return result
 
 
 def bent(terms: Array, quadratic: Array, n: int) -> Array:
@@ -190,8 +158,8 @@ def mixed(share: Array, a: Form, b: Form, more: Interval) -> Form:
     other, (centre, radius) = 1 - share, around(more)
     terms = plus(share * a.terms, other * b.terms)
     terms[0] += centre
-    rest = share * a.rest + other * b.rest + radius + ERROR * (share * a.size + b.size + np.abs(centre))
-    return Form(terms, fat(rest), a.n)
+    own = radius + ERROR * (share * a.size + b.size + np.abs(centre))
+    return made(terms, own, a.n, (a, Factor(share)), (b, Factor(other)))
 
 
 def either(a: Form, b: Form, first: Mask, second: Mask) -> Form:
@@ -209,20 +177,19 @@ def polynomial(a: Form, at: Array, p: tuple[Array, Array, Array], rest: Array) -
     that no underflow is magnified.
     """
     p0, p1, p2 = p
-    d, one = a.terms[0] - at, total(a.linear)
-    s = total(a.quadratic) + a.rest
-    slope, reach = p1 + 2 * p2 * d, np.abs(d) + one + s + TINY
-    rest = rest + np.abs(slope) * a.rest + (np.abs(p2) * s) * (2 * one + s)
-    rest += ERROR * (np.abs(p0) + (np.abs(p1) + np.abs(p2) * reach + TINY) * reach)
+    d, s = a.terms[0] - at, a.second + a.rest
+    slope, reach = p1 + 2 * p2 * d, np.abs(d) + a.first + s + TINY
+    own = rest + (np.abs(p2) * s) * (2 * a.first + s)
+    own += ERROR * (np.abs(p0) + (np.abs(p1) + np.abs(p2) * reach + TINY) * reach)
     terms = np.concatenate([(p0 + d * (p1 + p2 * d))[None], a.terms[1:] * slope])
     if len(terms) > 1:
-        terms = bent(terms, crossed(p2 * a.linear, a.linear), a.n)
-    return Form(terms, fat(rest), a.n)
+        terms = bent(terms, squared(a.linear, p2), a.n)
+    return made(terms, own, a.n, (a, Factor(slope)))
 
 
 def unbounded(a: Form, where: Mask) -> Form:
     """Nothing is known where the mask holds."""
-    return Form(a.terms, np.where(where, np.inf, a.rest), a.n)
+    return made(a.terms, np.where(where, np.inf, 0.0), a.n, (a, ONE))
 
 
 def within(a: Form, bounds: Interval) -> Form:
@@ -233,4 +200,7 @@ def within(a: Form, bounds: Interval) -> Form:
         return a
     terms = np.where(wide, 0.0, a.terms)
     terms[0] = np.where(wide, centre, terms[0])
-    return Form(terms, np.where(wide, radius, a.rest), a.n)
+    rest = np.where(wide, radius, a.rest)
+    kept = [(a.origin, Factor(np.where(wide, 0.0, 1.0)))]
+    plain = np.where(wide, radius, a.origin.rest)
+    return Form(terms, rest, a.n, Origin(plain, np.where(wide, radius, 0.0), kept))

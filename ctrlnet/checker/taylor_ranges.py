@@ -60,16 +60,22 @@ def least(a: Form) -> Array:
     D = np.maximum(np.abs(R).sum(2) - np.abs(R[:, k, k]) - R[:, k, k] + error * size.sum(2), 0.0) + TINY
     M = Q.copy()
     M[:, k, k] += D
-    t = _minimiser(A, M)
+    t = _minimiser(A, M, np.clip(-0.5 * _solved(values, vectors, A), -1.0, 1.0))
     Mt = (M @ t[:, :, None])[:, :, 0]
     rest = rest + error * (np.abs(c) + np.abs(A).sum(1) + 4 * (np.abs(Q).sum((1, 2)) + D.sum(1)))
     low = c - (t * Mt).sum(1) - np.abs(A + 2 * Mt).sum(1) - D.sum(1)
     return np.where(known, low - fat(rest), np.nan)
 
 
-def _minimiser(A: Array, M: Array) -> Array:
+def _solved(values: Array, vectors: Array, A: Array) -> Array:
+    """About a solution of Q t = A in the span of the eigenvectors of large eigenvalues; Q t = 0 in the others."""
+    parts = (A[:, None] @ vectors)[:, 0] / np.where(values > 1e-9 * values[:, -1:], values, np.inf)
+    return np.asarray((vectors @ parts[:, :, None])[:, :, 0])
+
+
+def _minimiser(A: Array, M: Array, start: Array) -> Array:
     """Near the minimiser of A.e + e'Me in the cube, by descent along one coordinate after the other."""
-    t, step = np.zeros_like(A), np.maximum(2 * np.diagonal(M, axis1=1, axis2=2), TINY)
+    t, step = start, np.maximum(2 * np.diagonal(M, axis1=1, axis2=2), TINY)
     for k in [*range(A.shape[1])] * SWEEPS:
         slope = A[:, k] + 2 * (M[:, k] * t).sum(1)
         t[:, k] = np.clip(t[:, k] - slope / step[:, k], -1.0, 1.0)

@@ -4,11 +4,7 @@ The inputs are forms of a point x and, for derivatives, of vectors x', x'': then
 a'' = D^2 a (x', x') + Da x''. With x' = F and x'' = DF F these are its time derivatives along x' = F(x), and a' holds
 g.F for every g in Clarke's gradient, which lies in the convex hull of the products of the nodes' own.
 
-Smooth functions. Let a be in m +- w, z = a - m, and f''' in t +- s on m +- w. By Lagrange's remainder f'''(xi) z^3 / 6,
-and as |z^3 - (3/4) w^2 z| <= w^3 / 4 (Chebyshev's polynomial of degree 3),
-
-    f(a) = f(m) + (f'(m) + t w^2 / 8) z + f''(m) z^2 / 2 +- (|t| / 24 + s / 6) w^3,
-    f'(a) = f'(m) + f''(m) z + t z^2 / 2 +- s w^2 / 2,    f''(a) = f''(m) + t z +- s w.
+Smooth functions: smooth.py.
 
 Kinks. relu is convex and 0 at 0: relu(d) is in k d + [0, max(-k l, (1 - k) u)] for d in [l, u] and any k in [0, 1], so
 max(a, b) = b + relu(a - b) is in k a + (1 - k) b + [0, max(-k l, (1 - k) u)] where a - b is in [l, u]. Its derivatives
@@ -22,23 +18,21 @@ Source: Makino, Berz (see taylor.py); Clarke, Optimization and Nonsmooth Analysi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctrlnet.checker import functions, taylor
+from ctrlnet.checker import taylor
 from ctrlnet.checker.forward import Jet, Jets, parts
 from ctrlnet.checker.functions import FUNCTIONS, Elementary, Function, powers
 from ctrlnet.checker.graph import Node
-from ctrlnet.checker.interval import TINY, Interval
+from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.jets import Evaluator
-from ctrlnet.checker.taylor import ERROR, Form, add, around, constant, either, multiply, negative, polynomial
+from ctrlnet.checker.smooth import HIGHER, Higher, higher_powers, polynomials
+from ctrlnet.checker.taylor import Form, add, around, constant, either, multiply, negative
 from ctrlnet.checker.taylor_ranges import span
 
-Third = Callable[[Interval, Interval, Elementary], Interval]
-"""The range of a third derivative over x, y being that of the function."""
 OWN = ("linear", "sum", "add", "sub", "mul", "div")
 """Operations whose form may have a narrower range than the natural one."""
 
@@ -50,35 +44,6 @@ class Value(NamedTuple):
     range: Interval
 
 
-THIRD: dict[str, Third] = {
-    "sin": lambda x, y, e: -functions.wave("cos", x, e),
-    "cos": lambda x, y, e: functions.wave("sin", x, e),
-    "tanh": lambda x, y, e: parabola(functions.tanh_first(y)),
-    "atan": lambda x, y, e: (x.square().scaled(6.0) - functions.constant(2.0)) * functions.atan_first(x).power(3),
-    "softplus": lambda x, y, e: functions.tanh_second(functions.logistic(x, e)).scaled(0.125),
-    "erf": lambda x, y, e: (x.square().scaled(4.0) - functions.constant(2.0)) * functions.erf_first(x, e),
-    "exp": lambda x, y, e: y,
-    "log": lambda x, y, e: x.reciprocal().power(3).scaled(2.0),
-    "sqrt": lambda x, y, e: y.reciprocal().power(5).scaled(0.375),
-    "square": lambda x, y, e: functions.constant(0.0),
-    "reciprocal": lambda x, y, e: y.power(4).scaled(-6.0),
-}
-
-
-def parabola(p: Interval) -> Interval:
-    """Range of tanh''' = 4 p - 6 p^2 over p = tanh' in [0, 1], largest at 1/3 with 2/3."""
-    low, high = (q.scaled(4.0) - q.square().scaled(6.0) for q in (Interval(p.lo, p.lo), Interval(p.hi, p.hi)))
-    top = np.where((p.lo <= 0.33333334) & (p.hi >= 0.33333333), 0.66666667, -np.inf)
-    hull = low.hull(high)
-    return Interval(hull.lo, np.maximum(hull.hi, top))
-
-
-def third_power(p: int) -> Third:
-    """Of x^p."""
-    factor = float(p * (p - 1) * (p - 2))
-    return lambda x, y, e: x.power(p - 3).scaled(factor) if p > 3 else functions.constant(factor)
-
-
 def evaluate(f: Evaluator, inputs: Value) -> Value:
     """The output of a graph."""
     jets, values = Jets(inputs.forms[0].n, 0, f.elementary), dict[int, Value]()
@@ -88,7 +53,8 @@ def evaluate(f: Evaluator, inputs: Value) -> Value:
         values[i] = inputs if node.operation == "input" else _node(f, jets, i, arguments, len(inputs.forms))
         for expired in f.graph.expired.get(i, ()):
             del values[expired]
-    return values[f.graph.output]
+    output = values[f.graph.output]
+    return output._replace(forms=[form.sharpened() for form in output.forms])
 
 
 def _node(f: Evaluator, jets: Jets, i: int, x: list[Value], orders: int) -> Value:
@@ -106,11 +72,11 @@ def forms(node: Node, x: list[Value], attribute: Any, natural: Interval, e: Elem
     """One row an operation."""
     operation, of = node.operation, [a.forms for a in x]
     if operation == "power":
-        return chained(x[0], natural, powers(attribute), third_power(attribute), e)
+        return chained(x[0], natural, powers(attribute), higher_powers(attribute), e)
     if operation == "mul" and node.arguments[0] == node.arguments[1]:
         operation = "square"
-    if operation in THIRD:
-        return chained(x[0], natural, FUNCTIONS[operation], THIRD[operation], e)
+    if operation in HIGHER:
+        return chained(x[0], natural, FUNCTIONS[operation], HIGHER[operation], e)
     match operation:
         case "take":
             return [taylor.entries(a, attribute) for a in of[0]]
@@ -145,22 +111,17 @@ def forms(node: Node, x: list[Value], attribute: Any, natural: Interval, e: Elem
     raise NotImplementedError(f"the operation '{operation}' has no form of second order")
 
 
-def chained(a: Value, y: Interval, f: Function, third: Third, e: Elementary) -> list[Form]:
-    """A smooth function, of range y; what is large is multiplied first, so that no underflow is magnified."""
-    x, (m, w), (t, s) = a.forms, around(a.range), around(third(a.range, y, e))
-    at = Interval(m, m)
-    value = f.value(at, e)
-    (p0, r0), (p1, r1), (p2, r2) = map(around, (value, f.first(at, value, e), f.second(at, value, e)))
-    rest = r0 + r1 * w + r2 * w * w + (np.abs(t) / 24 + s / 6) * w * w * w
-    rest += ERROR * (np.abs(p1) + TINY + np.abs(t) * (w * w + TINY)) * w
-    result = [polynomial(x[0], m, (p0, p1 + t * (w * w) / 8, 0.5 * p2), rest)]
+def chained(a: Value, y: Interval, f: Function, higher: Higher, e: Elementary) -> list[Form]:
+    """A smooth function, of range y."""
+    x, at = a.forms, around(a.range)[0]
+    value, slope, bend = polynomials(a.range, y, f, higher, e)
+    result = [value.of(x[0], at)]
     if len(x) > 1:
-        slope = polynomial(x[0], m, (p1, p2, 0.5 * t), r1 + r2 * w + s * w * w)
-        slope = taylor.within(slope, f.first(a.range, y, e))
-        result += [multiply(slope, d) for d in x[1:]]
+        first = taylor.within(slope.of(x[0], at), f.first(a.range, y, e))
+        result += [multiply(first, d) for d in x[1:]]
     if len(x) > 2:
-        bend = taylor.within(polynomial(x[0], m, (p2, t, 0.0 * t), r2 + s * w), f.second(a.range, y, e))
-        result[2] = add(result[2], multiply(bend, multiply(x[1], x[1])))
+        second = taylor.within(bend.of(x[0], at), f.second(a.range, y, e))
+        result[2] = add(result[2], multiply(second, multiply(x[1], x[1])))
     return result
 
 
@@ -173,7 +134,7 @@ def product(a: list[Form], b: list[Form]) -> list[Form]:
 def reciprocal(a: Value, e: Elementary) -> list[Form]:
     """1 / a."""
     y = a.range.reciprocal()
-    first, *rest = chained(a, y, FUNCTIONS["reciprocal"], THIRD["reciprocal"], e)
+    first, *rest = chained(a, y, FUNCTIONS["reciprocal"], HIGHER["reciprocal"], e)
     return [taylor.within(first, y), *rest]
 
 
@@ -181,9 +142,9 @@ def length(a: Value, count: int, y: Interval, e: Elementary) -> list[Form]:
     """Euclidean norms, of range y, of `count` consecutive parts: roots of sums of squares; the derivative is u.a'
     with |u| <= 1, at zero too."""
     squares = a.range.square()
-    terms = chained(a, squares, FUNCTIONS["square"], THIRD["square"], e)
+    terms = chained(a, squares, FUNCTIONS["square"], HIGHER["square"], e)
     summed = Value([taylor.grouped_sum(form, count) for form in terms], parts(squares, count).sum().clip(0.0, np.inf))
-    result = chained(summed, y, FUNCTIONS["sqrt"], THIRD["sqrt"], e)
+    result = chained(summed, y, FUNCTIONS["sqrt"], HIGHER["sqrt"], e)
     for form in a.forms[1:2]:
         most = parts(Interval(form.size, form.size).square(), count).sum().clip(0.0, np.inf).sqrt().hi
         result[1] = taylor.within(result[1], Interval(-most, most))

@@ -18,11 +18,11 @@ from ctrlnet.checker.statement import Statement
 
 STATEMENTS: dict[str, Callable[[Document, Elementary], Statement | Conjunction]] = {**KINDS, "conjunction": Conjunction}
 ASSUMPTIONS = (
-    "The graphs in the file are the functions meant, which depend on the state, and F on the disturbance if there is "
-    "one, and remember nothing. The theorem is about the graphs, in real arithmetic: x' = F in continuous time, "
-    "without delay or rounding of the control, and without sampling unless it names a period, at whose multiples the "
-    "control is then renewed and held exactly; x(k + 1) = F at the instants of that map and not between. "
-    "'ctrlnet check FILE --against RUN' compares them with a run.",
+    "The graphs in the file are the functions meant, which depend on the state, and F, or f and g, on the disturbance "
+    "if there is one, and remember nothing. The theorem is about the graphs, in real arithmetic: x' = F in "
+    "continuous time, without delay or rounding of the control, and without sampling unless it names a period, at "
+    "whose multiples the control is then renewed and held exactly; x(k + 1) = F at the instants of that map and not "
+    "between. 'ctrlnet check FILE --against RUN' compares them with a run.",
     "A solution of x' = F is absolutely continuous; a disturbance d(t) is measurable and stays in its box D; where F "
     "switches, solutions are Filippov's.",
     "The hash covers every byte after the first line: statement, graphs, proof. It detects accidents; "

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
+
+import torch
+from torch import Tensor
 
 from ctrlnet.conditions.barrier import barrier_margin
 from ctrlnet.conditions.clauses import Clause
@@ -12,7 +16,7 @@ from ctrlnet.conditions.motion import field_of
 from ctrlnet.conditions.parameters import check_number
 from ctrlnet.errors import UsageError
 from ctrlnet.sets import Number
-from ctrlnet.systems import AnySystem, Disturbed
+from ctrlnet.systems import AnySystem, ClosedLoop, Disturbed
 from ctrlnet.types import Field, Margin
 
 
@@ -28,6 +32,9 @@ class HighOrderInvariance:
 
     For a position h that only the acceleration reaches, r = 2. With r = 1 it is `BarrierInvariance`. h needs r
     derivatives; training takes any r, `certify` r = 1 and 2.
+
+    Of a field with a disturbance it is meant for every d(t), which needs ψ₁, ..., ψ_{r-1} that do not depend on d: the
+    disturbance reaches h, like the control, through its r-th derivative alone.
 
     Args:
         h: maps (..., n) to (...), not negative where it is safe.
@@ -50,14 +57,12 @@ class HighOrderInvariance:
             check_number(f"rates[{index}]", rate, "finite and not negative [1/s]", lambda rate: rate >= 0)
 
     def clauses(self, system: AnySystem) -> list[Clause]:
-        """The last of the chain, where all before it are not negative."""
-        if isinstance(system, Disturbed):
-            raise UsageError(
-                "HighOrderInvariance differentiates along the field, and a disturbance d(t) need have no derivative. "
-                "Give a field without disturbance, or take BarrierInvariance or NagumoInvariance."
-            )
-        functions = chain(self.h, field_of(system, "HighOrderInvariance"), self.rates)
-        return [Clause("barrier", functions[-1], tuple(map(_negative, functions[:-1])))]
+        """The last of the chain, where all before it are not negative; evaluated on a disturbed field, it raises
+        UsageError where one before it depends on the disturbance."""
+        *others, last = chain(self.h, field_of(system, "HighOrderInvariance"), self.rates)
+        disturbed = isinstance(system, (Disturbed, ClosedLoop)) and system.disturbance is not None
+        margin = partial(_undisturbed, others, last) if disturbed else last
+        return [Clause("barrier", margin, tuple(map(_negative, others)))]
 
 
 def chain(h: Margin, field: Field, rates: Sequence[Number]) -> list[Margin]:
@@ -70,6 +75,21 @@ def chain(h: Margin, field: Field, rates: Sequence[Number]) -> list[Margin]:
 
 def _next(psi: Margin, field: Field, rate: float) -> Margin:
     return lambda x: barrier_margin(psi, field, x, rate)
+
+
+def _undisturbed(others: Sequence[Margin], last: Margin, x: Tensor) -> Tensor:
+    """The last of the chain, if those before it have the same values for two draws of the disturbance."""
+    for index, psi in enumerate(others[1:], 1):
+        with torch.no_grad():
+            one, other = psi(x), psi(x)
+        rounding = torch.finfo(x.dtype).eps ** 0.5
+        if not torch.allclose(one, other, rtol=rounding, atol=rounding):
+            raise UsageError(
+                f"ψ{index} of HighOrderInvariance depends on the disturbance, and d(t) need have no derivative. Let d "
+                f"enter the last of the {len(others)} derivatives of h alone, or take BarrierInvariance or "
+                "NagumoInvariance."
+            )
+    return last(x)
 
 
 def _negative(psi: Margin) -> Margin:

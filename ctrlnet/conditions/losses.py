@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -17,10 +17,24 @@ from ctrlnet.systems import AnySystem, ClosedLoop, Disturbed, draw
 _TINY = 1e-12  # keeps a relative margin finite at the equilibrium, where margin and scale vanish
 
 Conjunction: TypeAlias = Condition | Sequence[Any]  # a condition, or a tuple of them, nested or not
+Mean: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]  # numbers (k,), and 1 or 0 for each or None, to a scalar
+
+
+def mean_inside(numbers: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Σ inside·numbers / Σ inside, a scalar; all numbers count where `inside` is None. No number at all gives 0."""
+    if inside is None:
+        return numbers.sum() / max(numbers.numel(), 1)  # zero, not NaN, where there is no state
+    return (numbers * inside).sum() / inside.sum().clamp(min=1)
 
 
 def violation(
-    condition: Conjunction, system: AnySystem, x: Tensor, *, relative: bool = False, slack: Number = 0.0
+    condition: Conjunction,
+    system: AnySystem,
+    x: Tensor,
+    *,
+    relative: bool = False,
+    slack: Number = 0.0,
+    mean: Mean = mean_inside,
 ) -> Tensor:
     """Mean hinge of every clause,  Σ_clauses mean_x max(0, slack - margin(x)),  a scalar to be minimised.
 
@@ -34,6 +48,7 @@ def violation(
         relative: divide each margin by its clause's scale (V for a decrease), held constant for the gradient, so that
             states near the equilibrium count as much as those far away.
         slack: how far inside a margin has to be before it counts as met; a trained policy needs some to be provable.
+        mean: makes one number of the hinges of a clause; another one joins the parts of a batch that is divided.
 
     Raises:
         ShapeError: x is no float tensor, or V or the field gives another shape.
@@ -43,7 +58,7 @@ def violation(
     """
     if not isinstance(x, Tensor) or x.ndim == 0 or not x.is_floating_point():
         raise ShapeError(f"x is {x!r}; give sampled states as a floating-point tensor of shape (..., n).")
-    hinges = [_hinge(clause, x, relative, slack) for clause in clauses_of(condition, system)]
+    hinges = [_hinge(clause, x, relative, slack, mean) for clause in clauses_of(condition, system)]
     return torch.stack(hinges).sum()
 
 
@@ -58,6 +73,7 @@ def trajectory_violation(
     relative: bool = False,
     slack: Number = 0.0,
     within: Box | None = None,
+    mean: Mean = mean_inside,
 ) -> Tensor:
     """The violation at the states that trajectories visit, a scalar.
 
@@ -68,7 +84,7 @@ def trajectory_violation(
         x0: initial states, (..., n).
         times: instants [s], (t,), increasing.
         method, step: as for `solve`.
-        condition, relative, slack: as for `violation`.
+        condition, relative, slack, mean: as for `violation`.
         system: as for `violation`, but no DiscreteMap. The trajectories of a disturbed field have one disturbance each,
             drawn at the start and held.
         within: the visited states outside this box do not count; None counts all.
@@ -79,7 +95,7 @@ def trajectory_violation(
         visited = solve(_followed(system, x0), x0, times, method=method, step=step).x
     if within is not None:
         visited = visited[within.contains(visited)]
-    return violation(condition, system, visited, relative=relative, slack=slack)
+    return violation(condition, system, visited, relative=relative, slack=slack, mean=mean)
 
 
 def clauses_of(condition: Conjunction, system: AnySystem) -> list[Clause]:
@@ -106,7 +122,7 @@ def _followed(system: AnySystem, x0: Tensor) -> Any:
     return lambda x: system(x, d)
 
 
-def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number) -> Tensor:
+def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number, mean: Mean) -> Tensor:
     margin = clause.margin(x)
     if relative and clause.scale is not None:
         with torch.no_grad():
@@ -114,7 +130,7 @@ def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number) -> Tensor:
         margin = margin / scale
     hinge = torch.relu(float(slack) - margin)
     if not clause.where:
-        return hinge.sum() / max(hinge.numel(), 1)  # zero, not NaN, where there is no state
+        return mean(hinge, None)
     with torch.no_grad():
         inside = torch.stack([w(x) <= 0 for w in clause.where]).all(0).to(hinge.dtype)
-    return (hinge * inside).sum() / inside.sum().clamp(min=1)
+    return mean(hinge, inside)

@@ -123,15 +123,31 @@ class Part:
         return weights[:, :, self.start : self.stop]
 
 
+@dataclass(frozen=True)
+class Through:
+    """One after another: `last` @ `first`."""
+
+    last: Influence
+    first: Influence
+
+    def spread(self, remainder: Tensor) -> Tensor:
+        return self.last.spread(raised(self.first.spread(remainder)))
+
+    def adjoint(self, weights: Tensor) -> Tensor:
+        return self.first.adjoint(self.last.adjoint(weights))
+
+
 class Step(NamedTuple):
     """What a rule gives: the polynomial's rows, the error it adds, and J of every argument.
 
-    There is no J for an argument whose error the rule has counted as its own.
+    There is no J for an argument whose error the rule has counted as its own. The arguments are those of the node, if
+    no others are given.
     """
 
     terms: Tensor
     local: Tensor
     influences: Sequence[Influence | None]
+    arguments: Sequence[int] | None = None
 
 
 def forward_remainder(step: Step, remainders: Sequence[Tensor]) -> Tensor:
@@ -153,8 +169,9 @@ def backward_remainder(graph: Graph, output: int, steps: Mapping[int, Step], for
         if weight is None or step is None:
             continue
         total = total + (weight.abs() * step.local[:, None]).sum(2)
-        operations += 4 * graph.size(number) + 8
-        for argument, influence in zip(graph.nodes[number].arguments, step.influences, strict=True):
+        operations += 4 * max(graph.size(one) for one in (number, *graph.nodes[number].arguments)) + 8
+        arguments = graph.nodes[number].arguments if step.arguments is None else step.arguments
+        for argument, influence in zip(arguments, step.influences, strict=True):
             if influence is not None and argument in steps:
                 part = influence.adjoint(weight)
                 weights[argument] = weights[argument] + part if argument in weights else part

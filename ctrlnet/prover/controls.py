@@ -1,13 +1,15 @@
-"""Control-affine plants x' = f(x) + g(x) u, u in a box U, and the choice of one u for each of many boxes of x.
+"""Control-affine plants x' = f(x, d) + g(x, d) u, u in a box U, and the choice of one u for each of many boxes of x.
 
-A margin of a condition is affine in u: a(x) + b(x)·u, with a = -(∇V·f + rate V), b = -∇V·g for a function V that falls,
-and a = ∇h·f + rate h, b = ∇h·g for a barrier. Over a box with midpoint p and half widths r it is to first order at
-least
+A margin of a condition is affine in u: a(z) + b(z)·u, z = (x, d), with a = -(∇V·f + rate V), b = -∇V·g for a function V
+that falls, and a = ∇h·f + rate h, b = ∇h·g for a barrier. Over a box with midpoint p and half widths r it is to first
+order at least
     a(p) + b(p)·u - Σᵢ rᵢ |∂ᵢa(p) + ∂ᵢb(p)·u|,
-concave in u. `chosen` maximises the least of these over the conditions, each relative to its size. Any u in U will do
-for a proof: the search bounds the margins with it afterwards, and the checker chooses its own.
+concave in u. `chosen` maximises the least of these over the conditions, each relative to its size, and over the parts
+of the disturbance's box D: one u is for all d. Any u in U will do for a proof: the search bounds the margins with it
+afterwards, and the checker chooses its own.
 
-At a single state no u in U makes all margins positive if and only if for some weights λ_k >= 0, not all zero,
+At a single state, for finitely many d, no u in U makes all margins positive if and only if for some weights λ_k >= 0,
+not all zero, k counting the margins at all these d,
     Σ λ_k a_k + Σ_j max(β_j l_j, β_j u_j) <= 0,   β = Σ λ_k b_k,   U = [l, u],
 the left side being the largest Σ λ_k (a_k + b_k·u). "If" is plain; "only if" is the theorem of alternatives
 (Rockafellar, Convex Analysis, Thm 21.1). The weights are searched for, the sign of the left side is then certain.
@@ -25,8 +27,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph, evaluate, gradient, jacobian, trace
-from ctrlnet.prover.model import STATES, Model
+from ctrlnet.graph import Graph, evaluate, gradient, jacobian
+from ctrlnet.prover.disturbances import Part, joined
+from ctrlnet.prover.model import Model
 from ctrlnet.prover.points import upper_bounds
 from ctrlnet.sets import Box
 from ctrlnet.systems import System
@@ -41,14 +44,8 @@ class Plant:
 
     def __init__(self, model: Model, system: System, limits: Box):
         self.model, self.limits, self.m = model, limits, system.m
-        self.f = self._add("f", system.f, (system.n,), "the drift f")
-        self.g = self._add("g", system.g, (system.n, system.m), "the input matrix g")
-
-    def _add(self, name: str, function: Callable[[Tensor], Tensor], tail: tuple[int, ...], words: str) -> int:
-        states = self.model.box.sample(STATES, torch.Generator().manual_seed(0))
-        self.model.originals[name] = traced, output = trace(function, self.model.n, states, tail, words)
-        (node,) = traced.copy_into(self.model.graph, [output], self.model.state)
-        return node
+        self.f = model.of_inputs("f", system.f, (system.n,), "the drift f")
+        self.g = model.of_inputs("g", system.g, (system.n, system.m), "the input matrix g")
 
     def driven(self, control: int) -> int:
         """The node of f + g u, for a node u of size m in the model's graph."""
@@ -90,13 +87,22 @@ class Affine:
         return Affine(a, b, (gradient(graph, a), *jacobian(graph, b)))
 
 
-def chosen(graph: Graph, margins: Sequence[Affine], limits: Box, lower: Tensor, upper: Tensor) -> Tensor:
-    """A control in U for each of the boxes (B, n): (B, m)."""
-    parts = zip(lower.split(CHUNK), upper.split(CHUNK), strict=True)
-    return torch.cat([_chosen(graph, margins, limits, low, high) for low, high in parts])
+def chosen(
+    graph: Graph, margins: Sequence[Affine], limits: Box, lower: Tensor, upper: Tensor, parts: Sequence[Part]
+) -> Tensor:
+    """A control in U for each of the boxes (B, n), the same for all parts of D: (B, m)."""
+
+    def of(low: Tensor, high: Tensor) -> Tensor:
+        forms = [
+            form for part in parts for form in _forms(graph, margins, joined(low, part.lower), joined(high, part.upper))
+        ]
+        return maximiser(partial(_least, forms, limits), limits.lower, limits.upper, len(low))
+
+    return torch.cat([of(low, high) for low, high in zip(lower.split(CHUNK), upper.split(CHUNK), strict=True)])
 
 
-def _chosen(graph: Graph, margins: Sequence[Affine], limits: Box, lower: Tensor, upper: Tensor) -> Tensor:
+def _forms(graph: Graph, margins: Sequence[Affine], lower: Tensor, upper: Tensor) -> list[Tensor]:
+    """Of each margin (1, u) -> value and slopes times half widths, (B, 1 + N, 1 + m), at the midpoints."""
     middle, half = 0.5 * lower + 0.5 * upper, 0.5 * upper - 0.5 * lower
     nodes = [node for margin in margins for node in (margin.a, margin.b, *margin.slopes)]
     found = iter(evaluate(graph, nodes, middle))
@@ -104,8 +110,8 @@ def _chosen(graph: Graph, margins: Sequence[Affine], limits: Box, lower: Tensor,
     for _ in margins:
         value = torch.cat((next(found), next(found)), -1)  # (B, 1 + m)
         slopes = torch.stack([next(found) for _ in range(value.shape[-1])], -1) * half[:, :, None]
-        forms.append(torch.cat((value[:, None], slopes), 1).nan_to_num(0.0, 0.0, 0.0))  # (B, 1 + n, 1 + m)
-    return maximiser(partial(_least, forms, limits), limits.lower, limits.upper, len(middle))
+        forms.append(torch.cat((value[:, None], slopes), 1).nan_to_num(0.0, 0.0, 0.0))
+    return forms
 
 
 def _least(forms: Sequence[Tensor], limits: Box, u: Tensor, smooth: float) -> Tensor:
@@ -145,18 +151,24 @@ def maximiser(score: Callable[[Tensor, float], Tensor], lower: Tensor, upper: Te
     return u
 
 
-def impossible(graph: Graph, margins: Sequence[Affine], limits: Box, x: Tensor) -> bool:
-    """Certainly no u in U makes all margins positive at the state x (n,)."""
-    there = Graph(graph.dimension)
-    state = there.constant([Fraction(value) for value in x.tolist()])
-    images = graph.copy_into(there, [node for margin in margins for node in (margin.a, margin.b)], state)
+def impossible(graph: Graph, margins: Sequence[Affine], limits: Box, inputs: Tensor) -> bool:
+    """Certainly no u in U makes all margins positive at all of the inputs (S, N): one state, with several d."""
+    return any(_none_for(graph, margins, limits, some) for some in (*inputs.split(1), *([inputs] * (len(inputs) > 1))))
+
+
+def _none_for(graph: Graph, margins: Sequence[Affine], limits: Box, inputs: Tensor) -> bool:
+    there, images = Graph(graph.dimension), list[int]()
+    for z in inputs:
+        nodes = [node for margin in margins for node in (margin.a, margin.b)]
+        images += graph.copy_into(there, nodes, there.constant(rational(z)))
     pairs = list(zip(images[::2], images[1::2], strict=True))
-    forms = torch.stack([torch.cat(evaluate(there, list(pair), x[None]), -1)[0] for pair in pairs])
+    forms = torch.stack([torch.cat(evaluate(there, list(pair), inputs[:1]), -1)[0] for pair in pairs])
     sizes = forms.abs() @ _reach(limits)
-    if not bool((sizes > 0).all() and sizes.isfinite().all()):
+    if not bool(sizes.isfinite().all()):
         return False
+    sizes = torch.where(sizes > 0, sizes, 1.0)
     weights = rational(_weights(forms / sizes[:, None], limits) / sizes)
-    return upper_bounds(there, [_largest(there, pairs, weights, limits)], x)[0] <= 0
+    return upper_bounds(there, [_largest(there, pairs, weights, limits)], inputs[0])[0] <= 0
 
 
 def _weights(forms: Tensor, limits: Box) -> Tensor:

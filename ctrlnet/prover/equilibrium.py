@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.prover.certificate import Json, corners
+from ctrlnet.prover.disturbances import joined
 from ctrlnet.prover.forest import halved
 from ctrlnet.prover.interval import Interval, interval_bounds
 
@@ -61,14 +62,21 @@ def neighbourhood(loop: Loop) -> Neighbourhood | None:
     reach = torch.minimum(about - box.lower, box.upper - about)
     half = shape(loop, about, reach) * (2.0 ** (-0.5 * torch.arange(HALVINGS, dtype=torch.float64)))[:, None]
     low, high = about - half, about + half
-    for parts in _parts(loop):
-        good = torch.stack([definite(loop, low, high, *part) for part in parts]).all(0).nonzero().flatten()
-        if len(good):
-            return Neighbourhood(low[good[0]], high[good[0]])
-    return None
+    good = definite_in_parts(loop, low, high).nonzero().flatten()
+    return Neighbourhood(low[good[0]], high[good[0]]) if len(good) else None
 
 
-def _parts(loop: Loop) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def definite_in_parts(loop: Loop, lower: Tensor, upper: Tensor) -> Tensor:
+    """Which of the boxes (B, n) satisfy both matrix inequalities, over as few parts of D as any of them does."""
+    good = torch.zeros(len(lower), dtype=torch.bool)
+    for parts in disturbance_parts(loop):
+        good = torch.stack([definite(loop, lower, upper, *part) for part in parts]).all(0)
+        if bool(good.any()):
+            break
+    return good
+
+
+def disturbance_parts(loop: Loop) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """The disturbance's box as a whole, then in 2, 4, ... 64 parts, halved along the widest axes in turn."""
     n = loop.model.n
     lower, upper = loop.model.lower[None, n:], loop.model.upper[None, n:]
@@ -121,7 +129,7 @@ def definite(loop: Loop, lower: Tensor, upper: Tensor, least: Tensor, most: Tens
 def quadratic_forms(loop: Loop, lower: Tensor, upper: Tensor, least: Tensor, most: Tensor) -> tuple[Interval, Interval]:
     """[H] and the matrix of the decrease, which is to be positive definite, over boxes; each (B, n, n)."""
     n = loop.model.n
-    whole_lower, whole_upper = _whole(lower, least), _whole(upper, most)
+    whole_lower, whole_upper = joined(lower, least), joined(upper, most)
     rows = interval_bounds(loop.graph, loop.hessian + loop.jacobian, whole_lower, whole_upper)
     H, A = stacked(rows[:n]), stacked(rows[n:])
     if loop.rate is not None:
@@ -129,19 +137,15 @@ def quadratic_forms(loop: Loop, lower: Tensor, upper: Tensor, least: Tensor, mos
         return H, Interval(-falling.upper, -falling.lower)
     assert loop.kappa is not None
     image = _image(loop, lower, upper, least, most)
-    wide_lower = _whole(torch.minimum(lower, image.lower), least)
-    wide_upper = _whole(torch.maximum(upper, image.upper), most)
+    wide_lower = joined(torch.minimum(lower, image.lower), least)
+    wide_upper = joined(torch.maximum(upper, image.upper), most)
     H3 = stacked(interval_bounds(loop.graph, loop.hessian, wide_lower, wide_upper))
     after = transposed_product(A, transposed_product(H3, A))
     return H, added(scaled(H, 1 - float(loop.kappa)), Interval(-after.upper, -after.lower))
 
 
 def _image(loop: Loop, lower: Tensor, upper: Tensor, least: Tensor, most: Tensor) -> Interval:
-    return interval_bounds(loop.graph, [loop.field], _whole(lower, least), _whole(upper, most))[0]
-
-
-def _whole(state: Tensor, disturbance: Tensor) -> Tensor:
-    return torch.cat((state, disturbance.expand(len(state), -1)), -1)
+    return interval_bounds(loop.graph, [loop.field], joined(lower, least), joined(upper, most))[0]
 
 
 def transposed_product(a: Interval, b: Interval) -> Interval:
@@ -181,7 +185,7 @@ def positive_definite(matrix: Interval) -> Tensor:
 
 def shape(loop: Loop, about: Tensor, reach: Tensor) -> Tensor:
     """Half widths in the proportion of the box around a level ellipsoid of Hess V(x*), as large as `reach` allows."""
-    here = _whole(about[None], loop.model.lower[loop.model.n :])
+    here = joined(about[None], loop.model.lower[loop.model.n :])
     middle, _ = _symmetric(stacked(interval_bounds(loop.graph, loop.hessian, here, here)))
     extent = torch.linalg.pinv(middle[0].nan_to_num(0.0, 0.0, 0.0)).diagonal().clamp(min=0.0).sqrt()
     extent = torch.where(extent > 0, extent, reach)

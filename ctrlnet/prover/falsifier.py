@@ -70,13 +70,13 @@ class Falsifier:
     def _seen(self, goal: Goal, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Which states violate the goal, V if it is levelled, and the least margin, NaN where nothing is asked."""
         nodes, value_node = self.problem.nodes(goal)
-        found = dict(zip(nodes, evaluate(self.problem.graph, nodes, self._inputs(x)), strict=True))
-        margins = [found[m][:, 0].nan_to_num(math.inf) for m in goal.margins]
+        found = dict(zip(nodes, evaluate(self.problem.graph, nodes, self.problem.probes(x)), strict=True))
+        margins = [found[m][..., 0].nan_to_num(math.inf).amin(0) for m in goal.margins]
         margin = torch.stack(margins or [torch.zeros_like(x[:, 0])]).amin(0)
-        asked = torch.stack([found[w][:, 0] <= 0 for w in goal.where] or [margin == margin]).all(0)
+        asked = torch.stack([found[w][0, :, 0] <= 0 for w in goal.where] or [margin == margin]).all(0)
         if goal.local and self.problem.about is not None:
             asked &= (x[:, : len(self.problem.about)] != self.problem.about).any(-1)
-        value = None if value_node is None else found[value_node][:, 0]
+        value = None if value_node is None else found[value_node][0, :, 0]
         return asked & (margin <= 0), value, torch.where(asked, margin, math.nan)
 
     def _distance(self, goal: Goal, x: Tensor) -> Tensor:
@@ -93,9 +93,3 @@ class Falsifier:
             if found is not False:
                 self.refuted, self.hopeless, self.worst = bool(found), found is None, x
                 return
-
-    def _inputs(self, x: Tensor) -> Tensor:
-        if self.problem.extend is None:
-            return x
-        lower, upper = self.problem.extend(x, x)
-        return 0.5 * lower + 0.5 * upper

@@ -1,5 +1,7 @@
 """The flow of x' = f(x, u) with u held for a time T, enclosed over many boxes at once.
 
+disturbed_flow.py has that of x' = f(x, u, d(t)), for which the first theorem holds with f over D too.
+
 Theorem (Picard). Let B + [0, T] f(Z, U) lie in the interior of a box Z. A solution that starts in B under some u of the
 box U stays in B + [0, T] f(Z, U) up to T, as it would leave that before it leaves Z.
 
@@ -15,6 +17,7 @@ Optimization and Nonsmooth Analysis, Thm 2.3.9.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,6 +47,31 @@ class Flow:
         """T^k / k!"""
         return self.period**k / math.factorial(k)
 
+    @property
+    def field(self) -> int:
+        """The node of f."""
+        return self.derivatives[0]
+
+    def after(self, graph: Graph, x: int, control: int, mean: int, w: int) -> int:
+        """The node of x(T) in a graph with nodes of x, u and w, and of the mean of d(t) where there is one."""
+        known = self.graph.copy_into(graph, self.derivatives[:-1], graph.concatenate([x, control]))
+        return self.summed(graph, x, [*known, w])
+
+    def summed(self, graph: Graph, start: int, derivatives: Sequence[int]) -> int:
+        """The node of start + T derivatives[0] + T²/2 derivatives[1] + ..."""
+        for k, derivative in enumerate(derivatives, 1):
+            step = graph.binary("mul", graph.constant([self.coefficient(k)] * self.n), derivative)
+            start = graph.binary("add", start, step)
+        return start
+
+    def remainder(self, start: Interval, hull: Interval, control: Interval) -> Interval:
+        """The box of w, the hull of f_p(Z, U)."""
+        return self.bounds(self.derivatives[-1:], hull, control)[0]
+
+    def bounds(self, nodes: Sequence[int], x: Interval, control: Interval) -> list[Interval]:
+        """Bounds of nodes over boxes of x and u."""
+        return interval_bounds(self.graph, nodes, *beside(x, control))
+
     def sweep(self, start: Interval, control: Interval) -> tuple[Interval, Tensor]:
         """Boxes that hold every x(t), t in [0, T], and from which of the starting boxes (B, n) they are proved to."""
         hull, swept = start, self._swept(start, start, control)
@@ -61,38 +89,40 @@ class Flow:
         swept = _common(swept, self._curved(start, swept, control))
         return swept, inside & (swept.lower.isfinite() & swept.upper.isfinite()).all(-1)
 
-    def remainder(self, hull: Interval, control: Interval) -> Interval:
-        """The hull of f_p(Z, U)."""
-        return interval_bounds(self.graph, self.derivatives[-1:], *_beside(hull, control))[0]
-
     def _swept(self, start: Interval, hull: Interval, control: Interval) -> Interval:
         """B + [0, T] f(Z, U)."""
-        (velocity,) = interval_bounds(self.graph, self.derivatives[:1], *_beside(hull, control))
-        return _moved(start, velocity, self.coefficient(1))
+        (velocity,) = self.bounds([self.field], hull, control)
+        return moved(start, velocity, self.coefficient(1))
 
     def _curved(self, start: Interval, hull: Interval, control: Interval) -> Interval:
         """B + [0, T] f(B, U) + [0, T²/2] f₂(Z, U)."""
-        (velocity,) = interval_bounds(self.graph, self.derivatives[:1], *_beside(start, control))
-        (bend,) = interval_bounds(self.graph, self.derivatives[1:2], *_beside(hull, control))
-        return _moved(_moved(start, velocity, self.coefficient(1)), bend, self.coefficient(2))
+        (velocity,) = self.bounds([self.field], start, control)
+        return moved(moved(start, velocity, self.coefficient(1)), self._bend(hull, control), self.coefficient(2))
+
+    def _bend(self, hull: Interval, control: Interval) -> Interval:
+        return self.bounds(self.derivatives[1:2], hull, control)[0]
 
 
 def flow(graph: Graph, field: int, n: int, period: Fraction) -> Flow:
     """The flow of a field with inputs x (n of them), then u; of order 3, or 2 where f may have kinks."""
-    order = 2 if any(graph.nodes[i].operation in KINKED for i in graph.reachable([field])) else 3
     nodes = [field]
-    while len(nodes) < order:
-        nodes.append(_along(graph, nodes[-1], field, n))
+    while len(nodes) < (2 if kinked(graph, field) else 3):
+        nodes.append(along(graph, nodes[-1], field, range(n)))
     return Flow(graph, n, tuple(nodes), period)
 
 
-def _along(graph: Graph, function: int, field: int, n: int) -> int:
-    """(∂function/∂x) f."""
-    rows = (graph.take(gradient(graph, function, i), range(n)) for i in range(graph.size(function)))
-    return graph.concatenate([inner_product(graph, row, field) for row in rows])
+def kinked(graph: Graph, field: int) -> bool:
+    """Whether f may have kinks."""
+    return any(graph.nodes[i].operation in KINKED for i in graph.reachable([field]))
 
 
-def _moved(start: Interval, velocity: Interval, time: Fraction) -> Interval:
+def along(graph: Graph, function: int, motion: int, inputs: Sequence[int]) -> int:
+    """The node of (∂function/∂z) y, for the motion y of some inputs z."""
+    rows = (graph.take(gradient(graph, function, i), inputs) for i in range(graph.size(function)))
+    return graph.concatenate([inner_product(graph, row, motion) for row in rows])
+
+
+def moved(start: Interval, velocity: Interval, time: Fraction) -> Interval:
     """start + [0, time] velocity; an end that nothing moves beyond stays exactly where it is."""
     longest = math.nextafter(float(time), math.inf)
     low, high = (
@@ -103,9 +133,9 @@ def _moved(start: Interval, velocity: Interval, time: Fraction) -> Interval:
     return Interval(low, torch.where(velocity.upper <= 0, start.upper, high))
 
 
-def _beside(x: Interval, u: Interval) -> tuple[Tensor, Tensor]:
-    """Bounds of the inputs (x, u)."""
-    return torch.cat((x.lower, u.lower), -1), torch.cat((x.upper, u.upper), -1)
+def beside(*parts: Interval) -> tuple[Tensor, Tensor]:
+    """Bounds of inputs, joined of bounds (B, size) of their parts."""
+    return torch.cat([part.lower for part in parts], -1), torch.cat([part.upper for part in parts], -1)
 
 
 def _common(a: Interval, b: Interval) -> Interval:

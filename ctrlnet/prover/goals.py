@@ -60,6 +60,13 @@ class Problem:
         value = self.value if goal.levelled else None
         return list(dict.fromkeys((*goal.margins, *goal.where, *(() if value is None else (value,))))), value
 
+    def probes(self, x: Tensor) -> Tensor:
+        """Inputs (S, count, N) at which the margins of states (count, n) are looked at; the least of S counts."""
+        if self.extend is None:
+            return x[None]
+        lower, upper = self.extend(x, x)
+        return (0.5 * lower + 0.5 * upper)[None]
+
     def violated(self, goal: Goal, x: Tensor, level: float | None) -> bool | None:
         """Whether the goal is certainly violated at x; None where single states show nothing and no split changes that.
 

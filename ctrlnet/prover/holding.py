@@ -1,4 +1,6 @@
-"""The control u* in U that holds a plant at x*: f(x*) + g(x*) u* = 0, in rationals, well inside U.
+"""The control u* in U that holds a plant at x*: f(x*, d) + g(x*, d) u* = 0 for all d, in rationals, well inside U.
+
+The equations are those at some values of d; that u* solves them at all others is left to be shown as an identity.
 
 Where several do, U = c + [-r, r], u = c + r t: points t near the equations are found in floats, in smaller and larger
 cubes, by projections onto both in turn (Bauschke and Borwein, On projection algorithms for solving convex feasibility
@@ -13,8 +15,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph
+from ctrlnet.graph import Constant, Graph
 from ctrlnet.prover.controls import Plant, rational
+from ctrlnet.prover.disturbances import values
 from ctrlnet.sets import Box
 
 ENOUGH = Fraction(1, 2)  # of the half widths of U, as distance from its ends
@@ -31,20 +34,29 @@ def control_at(plant: Plant, at: Sequence[Fraction]) -> tuple[list[Fraction] | N
     It is 0 where f(x*) is 0 and 0 lies inside U. Otherwise free controls rest in the middle of U, if that leaves the
     others enough room; else the most room that is found counts.
     """
-    graph, limits, m = plant.model.graph, plant.limits, plant.m
-    there = Graph(graph.dimension)
-    f, g = (there.held(node) for node in graph.copy_into(there, [plant.f, plant.g], there.constant(at)))
-    if f is not None and f.all_equal(0) and bool(((limits.lower < 0) & (limits.upper > 0)).all()):
+    limits, m = plant.limits, plant.m
+    pairs = _at(plant, at)
+    if all(f and f.all_equal(0) for f, _ in pairs) and bool(((limits.lower < 0) & (limits.upper > 0)).all()):
         return [Fraction(0)] * m, False
-    if f is None or g is None:
-        return None, False
-    rows = [[*g.fractions[i * m : i * m + m], -y] for i, y in enumerate(f.fractions)]
+    rows = []
+    for f, g in pairs:
+        if f is None or g is None:
+            return None, False
+        rows += [[*g.fractions[i * m : i * m + m], -y] for i, y in enumerate(f.fractions)]
     found, unique = solved(rows, rational(limits.center))
     if found is None:
         return None, True
     if not unique and _room(found, limits) < ENOUGH:
         found = max([found, *_candidates(rows, limits)], key=lambda u: _room(u, limits))
     return (found, False) if _room(found, limits) >= 0 else (None, unique)
+
+
+def _at(plant: Plant, at: Sequence[Fraction]) -> list[tuple[Constant | None, Constant | None]]:
+    """f and g at x* and some values of d; None where they are not rational."""
+    graph, there = plant.model.graph, Graph(plant.model.graph.dimension)
+    states = [there.constant([*at, *rational(d)]) for d in values(plant.model)]
+    images = [graph.copy_into(there, [plant.f, plant.g], state) for state in states]
+    return [(there.held(f), there.held(g)) for f, g in images]
 
 
 def _room(u: Sequence[Fraction], limits: Box) -> Fraction:

@@ -90,14 +90,18 @@ class Loop:
         """
         graph = self.at_equilibrium
         for name, node in self.remains.items():
-            held = graph.held(node)
-            if (held is not None and held.all_equal(0)) or (name == "∇V(x*)" and self.kinked):
+            if self.vanishes(name, node):
                 continue
             lower, upper = self.model.lower[None], self.model.upper[None]
             bounds = interval_bounds(graph, [node], lower, upper)[0]
             certain = bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
             return self._remains_words(name, certain, float(torch.maximum(bounds.upper, -bounds.lower).amax())), certain
         return None
+
+    def vanishes(self, name: str, node: int) -> bool:
+        """Whether one of `remains` is identically zero; the gradient need not be where a kink leaves it open."""
+        held = self.at_equilibrium.held(node)
+        return (held is not None and held.all_equal(0)) or (name == "∇V(x*)" and self.kinked)
 
     def _remains_words(self, name: str, certain: bool, size: float) -> str:
         """What to do about a term that does not vanish at x*, or is not known to."""

@@ -38,10 +38,14 @@ class Model:
 
     def field(self, function: Function, words: str = "the closed loop F") -> int:
         """The node of F(x) or F(x, d), of size n, called "F" in the certificate."""
+        return self.of_inputs("F", function, (self.n,), words)
+
+    def of_inputs(self, name: str, function: Function, tail: tuple[int, ...], words: str) -> int:
+        """The node of a function of x, and of d where there is one, with values (..., *tail)."""
         if self.disturbance is None:
-            return self._add("F", function, self.box, (self.n,), words, self.state)
+            return self._add(name, function, self.box, tail, words, self.state)
         whole, n = Box(self.lower, self.upper), self.n
-        return self._add("F", lambda z: function(z[..., :n], z[..., n:]), whole, (n,), words, self.graph.input)
+        return self._add(name, lambda z: function(z[..., :n], z[..., n:]), whole, tail, words, self.graph.input)
 
     def slope(self, value: int) -> int:
         """The node of ∇v with respect to x, of size n."""

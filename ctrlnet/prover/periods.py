@@ -34,7 +34,7 @@ def longest_period(
 
     Args:
         condition, box, level: the statement, proved anew for every period.
-        loop: plant and policy; its own period does not matter.
+        loop: plant, with its disturbance if it has one, and policy; its own period does not matter.
         longest: [s] where to begin, positive and finite; rate times `longest` is below 1.
         tolerance: relative distance at which the bisection ends.
         budget: limits of each proof.

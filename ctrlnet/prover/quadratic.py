@@ -152,19 +152,25 @@ def concatenate(parts: Sequence[Quadratic]) -> Step:
 
 
 def multiply(a: Quadratic, b: Quadratic) -> Step:
-    """The product of two forms.
-
-    With p = A·e, P = eᵀQe for a and q, S for b:  c₁c₂ + (c₁q + c₂p) + (c₁S + c₂P + pq) is kept, of second order.
-    Left are pS + qP + PS, at most Σ|A| Σ|S| + Σ|B| Σ|Q| + Σ|Q| Σ|S|, and (p + P)ρ₂ + (q + S)ρ₁ + ρ₁ρ₂; c₁ρ₂ and c₂ρ₁
-    are the errors of the arguments.
-    """
+    """The product of two forms: pS + qP, in the words of `product`, is at most Σ|A| Σ|S| + Σ|B| Σ|Q|."""
     if a.constant or b.constant:
         return _scaled(a, b)
+    step = product(a, b)
+    return step._replace(local=raised(step.local + (a.first * b.second + a.second * b.first)))
+
+
+def product(a: Quadratic, b: Quadratic) -> Step:
+    """The product of two forms that depend on the state, but for its terms of third order.
+
+    With p = A·e, P = eᵀQe for a and q, S for b:  c₁c₂ + (c₁q + c₂p) + (c₁S + c₂P + pq) is kept, of second order.
+    Left are pS + qP, of third order, PS, at most Σ|Q| Σ|S|, and (p + P)ρ₂ + (q + S)ρ₁ + ρ₁ρ₂; c₁ρ₂ and c₂ρ₁ are the
+    errors of the arguments.
+    """
     n = a.dimension
     affine = plus(a.center[:, None] * b.terms, b.center[:, None] * a.terms)
     bent = products(a.slopes, b.slopes)
     terms = torch.cat((0.5 * affine[:, :1], affine[:, 1 : 1 + n], plus(bent, affine[:, 1 + n :])), 1)
-    left = a.first * b.second + a.second * (b.first + b.second)
+    left = a.second * b.second
     cross = (a.first + a.second + a.remainder) * b.remainder + (b.first + b.second) * a.remainder
     pad = gamma(n + 8) * a.magnitude * b.magnitude
     return Step(terms, raised(left + cross + pad), (Factor(b.center), Factor(a.center)))

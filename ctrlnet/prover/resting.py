@@ -1,13 +1,15 @@
-"""A plant x' = f(x) + g(x) u near x*, where a control u* in U holds it: the law that a proof of existence has there.
+"""A plant x' = f + g u near x*, where a control u* in U holds it: the law that a proof of existence has there.
 
 No constant control will do near x*. The law u* + K (x - x*) takes its place on a box R on which it stays in U, the
-matrix inequalities of `equilibrium` hold for F = f + g (u* + K (x - x*)), and the barriers' margins are positive.
+matrix inequalities of `equilibrium` hold for F = f + g (u* + K (x - x*)), and the barriers' margins are positive: all
+that for every value of a disturbance.
 
 With H = Hess V(x*), A = ∂(f + g u*)/∂x and B = g(x*), the decrease wants sym(HA) + (rate/2) H + sym(HBK) negative
 definite. K = -k W Bᵀ H with W > 0 diagonal achieves that for every large k whenever any K does (Finsler's lemma; Boyd,
 El Ghaoui, Feron and Balakrishnan, Linear Matrix Inequalities in System and Control Theory, 1994, sec. 2.6.2). W holds
 the squared distances of u* from the ends of U, so that a control that rests at an end stays there. The larger k, the
-smaller the box on which the law is admissible, so a few are tried, from the least on.
+smaller the box on which the law is admissible, so a few are tried, from the least on: those for the centre of a
+disturbance's box.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from ctrlnet.graph import evaluate
 from ctrlnet.prover.certificate import Json, number
 from ctrlnet.prover.claims import equilibrium_of
 from ctrlnet.prover.controls import Plant
-from ctrlnet.prover.equilibrium import HALVINGS, Neighbourhood, definite, shape
+from ctrlnet.prover.disturbances import joined
+from ctrlnet.prover.equilibrium import HALVINGS, Neighbourhood, definite_in_parts, shape
 from ctrlnet.prover.holding import control_at
 from ctrlnet.prover.loop import Loop
 from ctrlnet.prover.slope import slope_bounds
@@ -70,9 +73,18 @@ class RestingPlant(Loop):
             return super().unsettled()
         at = ", ".join(str(value) for value in self.equilibrium)
         if certain:
-            return f"No u in {self.plant.limits} holds the plant at x* = ({at}): f + g u is not 0 there.", True
+            for_all = (
+                ""
+                if self.model.disturbance is None
+                else " for every value of the disturbance. Barriers need no equilibrium"
+            )
+            return f"No u in {self.plant.limits} holds the plant at x* = ({at}): f + g u is not 0 there{for_all}.", True
         words = f"No u in {self.plant.limits} with f + g u = 0 was found at x* = ({at}), as an identity of rationals."
         return f"{words} Shift the coordinates so that the equilibrium is the origin.", False
+
+    def vanishes(self, name: str, node: int) -> bool:
+        """f + g u* is exactly 0 at some d, by the choice of u*: that it is at all others is left to the checker."""
+        return super().vanishes(name, node) or (name == "F(x*)" and self.model.disturbance is not None)
 
     def neighbourhood(self) -> LawNeighbourhood | None:
         """The largest box R of its shape, and a law for it; None if there is none. V must be smooth at x*."""
@@ -125,7 +137,8 @@ def _room(limits: Box, control: Sequence[Fraction]) -> Tensor:
 def _gains(loop: RestingPlant, room: Tensor) -> list[Tensor]:
     """Matrices K, (m, n), under which the decrease holds to second order at x*, the smallest first."""
     n = loop.model.n
-    values = evaluate(loop.graph, [*loop.hessian, *loop.jacobian, loop.plant.g], loop.about)
+    centre = 0.5 * loop.model.lower[n:] + 0.5 * loop.model.upper[n:]
+    values = evaluate(loop.graph, [*loop.hessian, *loop.jacobian, loop.plant.g], torch.cat((loop.about, centre)))
     H, A, B = torch.stack(values[:n]), torch.stack(values[n : 2 * n]), values[-1].unflatten(0, (n, -1))
     W = torch.diag(room.square())
     free, push = H @ A + 0.5 * float(loop.rate or 0) * H, H @ B @ W @ B.T @ H
@@ -143,9 +156,9 @@ def _admissible(loop: RestingPlant, control: Sequence[Fraction], gain: Tensor, r
     away = graph.binary("sub", model.state, graph.constant(loop.equilibrium))
     law = graph.binary("add", graph.constant(control), graph.linear(away, gain.numpy()))
     under = Loop(model, loop.value, loop.plant.driven(law), loop.equilibrium, rate=loop.rate)
-    lower, upper, nothing = about - half, about + half, half[0, :0]
-    good = (half @ gain.abs().T <= (1 - RESERVE) * room).all(-1) & definite(under, lower, upper, nothing, nothing)
+    lower, upper, least, most = about - half, about + half, model.lower[model.n :], model.upper[model.n :]
+    good = (half @ gain.abs().T <= (1 - RESERVE) * room).all(-1)
     margins = [model.rate_of_change(h, under.field, rate) for h, rate in loop.barriers]
-    for form in slope_bounds(graph, margins, lower, upper) if margins else ():
+    for form in slope_bounds(graph, margins, joined(lower, least), joined(upper, most)) if margins else ():
         good &= form.range.lower[:, 0] > 0
-    return good
+    return good & definite_in_parts(under, lower, upper)

@@ -19,6 +19,7 @@ from ctrlnet.prover.affine import Slope, filled
 from ctrlnet.prover.backward import Factor, Sign, Step, backward_remainder, forward_remainder
 from ctrlnet.prover.bands import BANDS
 from ctrlnet.prover.convex import least
+from ctrlnet.prover.cubic import inner
 from ctrlnet.prover.expansions import EXPANSIONS, banded, divide, expanded, power
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed
@@ -28,7 +29,7 @@ from ctrlnet.prover.slope import FORMS, slope_bounds
 from ctrlnet.prover.threads import spread
 
 CHUNK = 1 << 15  # entries of the widest node over a chunk of boxes
-DIMENSIONS = range(3, 7)  # below, first order is quicker; 6 have 28 rows a node, and `raised` covers sums of so many
+DIMENSIONS = range(3, 9)  # below, first order is quicker; 8 have 45 rows a node
 KINKED = {"relu", "abs", "maximum", "minimum", "select", "step", "jump"}
 
 Rule = Callable[[Sequence[Quadratic], Any], Step]
@@ -109,7 +110,7 @@ def bounds(
 ) -> list[Slope]:
     """Slope forms of scalar outputs over the boxes, as `slope_bounds`, with the sharpest lower bound known.
 
-    Of second order where that pays: in three to six dimensions, and where most of the graph's nonlinear entries are
+    Of second order where that pays: in three to eight dimensions, and where most of the graph's nonlinear entries are
     smooth. Kinks have no second order, and rows for it would be carried in vain.
 
     `asked` says which numbers an output may have to exceed: where its range settles that of all of them, its lower
@@ -171,10 +172,32 @@ def _chunk_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Te
         else:
             known = INTERVAL_RULES[node.operation]([a.range for a in arguments], node.attribute)
             rule = RULES.get(node.operation) or _first_order(node.operation)
-            steps[number] = rule(arguments, node.attribute)
+            factors = _factors(graph, number, values)
+            steps[number] = _inner(graph, values, steps, factors) if factors else rule(arguments, node.attribute)
+            arguments = [values[a] for a in factors] or arguments
         remainder = forward_remainder(steps[number], [a.remainder for a in arguments])
         values[number] = closed(steps[number].terms, remainder, known, graph.dimension)
     return [_finished(graph, output, values[output], steps, len(lower)) for output in outputs]
+
+
+def _factors(graph: Graph, number: int, values: Mapping[int, Quadratic]) -> Sequence[int]:
+    """The factors of an inner product Σᵢ aᵢ bᵢ: a sum, to one number, of products of what depends on the state."""
+    node = graph.nodes[number]
+    terms = graph.nodes[node.arguments[0]] if node.operation == "sum" else node
+    if terms.operation != "mul" or node.size != 1 or any(values[a].constant for a in terms.arguments):
+        return ()
+    return terms.arguments
+
+
+def _inner(graph: Graph, values: Mapping[int, Quadratic], steps: Mapping[int, Step], factors: Sequence[int]) -> Step:
+    """Of third order nothing is bounded before it is gathered, and remainders of vectors are refined backward."""
+    a, b = (
+        values[one]._replace(remainder=backward_remainder(graph, one, steps, values[one].remainder))
+        if one in steps and graph.size(one) > 1
+        else values[one]
+        for one in factors
+    )
+    return inner(a, b)._replace(arguments=factors)
 
 
 def _constant(held: Interval, exact: bool) -> Step:

@@ -142,15 +142,17 @@ class Picture:
         return lambda states: self._jet(name, states, 0)[0, :, 0]
 
     def _first_derivative(self, states: Array) -> Array:
-        """ψ₁ = ∇h·F + a₁ h."""
-        h, field = self._jet("h", states, 1), self._jet("F", states, 0)
+        """ψ₁ = ∇h·F + a₁ h, which is the same for every disturbance."""
+        some = np.broadcast_to(self.middle()[self.states :], (len(states), len(self.lower) - self.states))
+        h, field = self._jet("h", states, 1), self._jet("F", np.concatenate([states, some], 1), 0)
         rate = float(corner(self.statement["rates"])[0])
         moved: Array = (h[1 : 1 + self.states, :, 0].T * field[0]).sum(axis=1) + rate * h[0, :, 0]
         return moved
 
     def _jet(self, name: str, states: Array, order: int) -> Array:
-        """Jet of a graph at states (B, n) as the checker evaluates it, to a rounding."""
-        evaluator = Evaluator(read_graph(self.document["graphs"][name], self.states, "to be drawn"), self.states)
+        """Jet of a graph at inputs (B, n), states say, as the checker evaluates it, to a rounding."""
+        inputs = states.shape[1]
+        evaluator = Evaluator(read_graph(self.document["graphs"][name], inputs, "to be drawn"), inputs)
         step = evaluator.chunk(order)
         with np.errstate(all="ignore"):
             parts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ import proofs as p
 import pytest
 
 from ctrlnet.checker import CheckReport, check_bytes
+from ctrlnet.checker.common_control import throughout
 from ctrlnet.checker.controls import Condition, Plant, chosen, driven, held
 from ctrlnet.checker.graph import read_graph
 from ctrlnet.checker.interval import Interval
@@ -46,15 +48,17 @@ def speed(limit: float) -> Content:
     return p.graph(2, lambda g, x: g.constant([limit**2]) - g.op("square", x[1]))
 
 
-def spare(graphs: Content, U: p.Box, demands: dict[str, tuple[float, int]]) -> Callable[[Vector], Vector]:
-    """The length of the interval of controls (one input) that satisfy all demands, less their reach at best."""
+def spare(
+    graphs: Content, U: p.Box, demands: dict[str, tuple[float, int]], D: p.Box = p.NONE
+) -> Callable[[Vector], Vector]:
+    """The length of the interval of controls (one input) that satisfy all demands at all corners of D."""
 
     def margin(x: Vector) -> Vector:
         low, high = (np.full(len(x), end[0]) for end in U)
-        for name, (rate, sign) in demands.items():
-            slope = c.gradient(graphs[name], x)
-            a = sign * ((slope * c.evaluate(graphs["f"], x)).sum(1) + rate * c.evaluate(graphs[name], x)[:, 0])
-            b = sign * (slope * c.evaluate(graphs["g"], x)).sum(1)
+        for (name, (rate, sign)), d in itertools.product(demands.items(), itertools.product(*zip(*D, strict=True))):
+            slope, z = c.gradient(graphs[name], x), np.hstack([x, np.tile(d, (len(x), 1))])
+            a = sign * ((slope * c.evaluate(graphs["f"], z)).sum(1) + rate * c.evaluate(graphs[name], x)[:, 0])
+            b = sign * (slope * c.evaluate(graphs["g"], z)).sum(1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 low = np.where(b > 1e-9, np.maximum(low, -a / b), low)
                 high = np.where(b < -1e-9, np.minimum(high, -a / b), high)
@@ -129,7 +133,48 @@ def idle() -> Content:
     return p.file("admissible_control", X, p.NONE, graphs, proof, controls=p.box(U), conditions=[fall])
 
 
+def worn(size: float = 0.25) -> Content:
+    """The double integrator under a force (1 + d) u, |d| <= size, with V and the level 1 < 2.31 (3/4)²."""
+    D, inner, X = ([-size], [size]), ([-0.5, -0.5], [0.5, 0.5]), SQUARE
+    g = p.graph(3, lambda g, z: g.concatenate(g.constant([0.0]), g.constant([1.0]) + z[2]))
+    graphs = {"f": p.graph(3, lambda g, z: g.concatenate(z[1], g.constant([0.0]))), "g": g, "V": crossed()}
+
+    def outside(x: Vector) -> Vector:
+        return c.evaluate(graphs["V"], x)[:, 0] - 1.0
+
+    margins = {"p": spare(graphs, ([-1.0], [1.0]), {"V": (0.1, -1)}, D), "x": outside}
+    proof = {
+        "interior": p.grown(*p.corners(X), margins, inner),
+        "faces": p.sides(X, p.NONE, lambda i, up: {"x": outside}),
+        "equilibrium": {**p.box(inner), "gain": [["-1/2", "-1"]], "control": ["0"]},
+    }
+    fall = {"type": "decrease", "equilibrium": ["0", "0"], "rate": "1/10", "level": "1"}
+    return p.file("admissible_control", X, D, graphs, proof, controls=p.box(([-1.0], [1.0])), conditions=[fall])
+
+
+def between(size: float, sampled: float) -> Content:
+    """x' = d / 2 + u, |d| <= size, to be held in |x| <= 1/8 by two barriers: one u for all d needs |d| < 1/4.
+
+    For each d there is u = -d / 2. The tree is grown for |d| <= sampled.
+    """
+    X, D, U = ([-1.0], [1.0]), ([-size], [size]), ([-2.0], [2.0])
+    walls = [p.graph(1, lambda g, x, s=s: g.constant([0.125]) + g.linear(np.array([[s]]), x)) for s in (1.0, -1.0)]
+    f = p.graph(2, lambda g, z: g.linear(np.array([[0.0, 0.5]]), z))
+    graphs = {"f": f, "g": p.graph(2, lambda g, z: g.constant([1.0])), "h0": walls[0], "h1": walls[1]}
+
+    def outside(x: Vector) -> Vector:
+        return np.abs(x[:, 0]) - 0.125
+
+    demands = {"h0": (1.0, 1), "h1": (1.0, 1)}
+    interior = p.grown(*p.corners(X), {"p": spare(graphs, U, demands, ([-sampled], [sampled])), "x": outside})
+    proof = {"interior": interior, "faces": p.sides(X, p.NONE, lambda i, up: {"x": outside})}
+    barriers = [{"type": "barrier", "rate": "1"}] * 2
+    return p.file("admissible_control", X, D, graphs, proof, controls=p.box(U), conditions=barriers)
+
+
 TRUE: dict[str, Callable[[], Content]] = {
+    "disturbed": worn,
+    "disturbed barriers": lambda: between(0.2, 0.2),
     "clf": lambda: double(2.0, {}),
     "clf and barrier": lambda: double(2.0, {"h0": (speed(0.75), 1.0)}),
     "barriers": lambda: double(None, {"h0": (crossed(-1.0, 1.0), 1.0), "h1": (speed(0.75), 1.0)}),
@@ -150,8 +195,9 @@ def test_true_statements_are_confirmed(name: str, exact: bool) -> None:
     assert found.status == "confirmed", found.reason
     assert found.leaves > 2 and found.evaluations > 0
     assert "For every state x" in found.statement and "one u in U" in found.statement
-    assert ("converges to x*" in found.statement) == (name != "barriers")
+    assert ("converges to x*" in found.statement) == ("barriers" not in name)
     assert ("h0" in found.statement) == ("barrier" in name)
+    assert ("whatever the disturbance d in D" in found.statement) == ("disturbed" in name)
 
 
 def condition(place: int, **fields: Any) -> Callable[[Content], Any]:
@@ -189,7 +235,39 @@ EQUILIBRIUM = (*CLF, "two controls", "no freedom")
 BARRIERS = ("clf and barrier", "barriers")
 ALL = (*EQUILIBRIUM, "barriers")
 
+
+def disturbances(size: str) -> Callable[[Content], Any]:
+    return lambda data: data["statement"].update(disturbance={"lower": ["-" + size], "upper": [size]})
+
+
+def wavering(n: int) -> Content:
+    """f of x and d that reads d where the plant is to rest: (x2, d / 1000), or d / 2 + 8 d^2."""
+    if n == 1:
+        return p.graph(2, lambda g, z: g.linear([[0.5]], z[1]) + g.linear([[8.0]], g.op("square", z[1])))
+    return p.graph(3, lambda g, z: g.linear(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1e-3]]), z))
+
+
+def two_entries(data: Content) -> None:
+    data["statement"]["disturbance"] = p.box(([0.0, 0.0], [0.1, 0.1]))
+
+
+def tree_over_the_disturbance(data: Content) -> None:
+    data["proof"]["interior"] = "C" + 2 * data["proof"]["interior"]
+
+
+DISTURBED = ("disturbed", "disturbed barriers")
 FALSE: list[tuple[tuple[str, ...], str, Callable[[Content], Any]]] = [
+    (("disturbed",), "a wider disturbance", disturbances("7/8")),
+    (("disturbed",), "a disturbance that turns the control", disturbances("2")),
+    (("disturbed barriers",), "a wider disturbance", disturbances("0x1.04p-2")),
+    (DISTURBED, "a disturbance of two entries", two_entries),
+    (DISTURBED, "no disturbance", lambda data: data["statement"].pop("disturbance")),
+    (("disturbed",), "a disturbance at rest", graphs(f=wavering(2))),
+    (("disturbed barriers",), "a disturbance that pushes one way", graphs(f=wavering(1))),
+    (("disturbed",), "g that reads the state alone", graphs(g=constant(0.0, 1.0))),
+    (("disturbed",), "V that reads the disturbance", graphs(V=p.graph(3, lambda g, z: g.sum(g.op("square", z))))),
+    (("disturbed",), "level beyond the truth", condition(0, level="131/100")),
+    (("disturbed",), "a tree over the disturbance", tree_over_the_disturbance),
     (("clf",), "level above the greatest true one, 2.31", condition(0, level="12/5")),
     (("two controls",), "level beyond the box", condition(0, level="11/10")),
     (EQUILIBRIUM, "level zero", condition(0, level="0")),
@@ -280,6 +358,120 @@ def test_false_statements_with_the_best_of_trees_are_not_confirmed(name: str) ->
     found = check_bytes(c.sealed(data))
     assert found.status in ("rejected", "undecided"), found
     assert "one u in U" in found.reason or "excluded leaf" in found.reason
+
+
+@pytest.mark.parametrize("sampled", [0.0, 0.2, 0.24])
+def test_a_control_for_every_disturbance_is_no_control_for_all(sampled: float) -> None:
+    """With |d| <= 3/8 there is a u for each d and none for all of them; the trees are right for fewer."""
+    data = between(0.375, sampled)
+    found = check_bytes(c.sealed(data))
+    assert found.status in ("rejected", "undecided") and "one u in U" in found.reason, found
+    for tree in ("p", "ApAApxx", "AAxApAAppxAx"):
+        forged = c.changed(data, lambda data, tree=tree: data["proof"].update(interior=tree))
+        assert not check_bytes(forged).ok
+
+
+def wandering(seed: int) -> tuple[Content, bool]:
+    """x' = f + g u, random in (x, d), with |u| <= 1 and |d| <= 1/2, to stay in |x| <= 1/2; whether a grid allows it."""
+    X, D, U, rng = ([-1.0], [1.0]), ([-0.5], [0.5]), ([-1.0], [1.0]), np.random.default_rng(seed)
+    sizes, bends = rng.normal(size=(4, 3)) * [1, 0.5, 0.5], rng.normal(size=(2, 2))
+
+    def random(k: int) -> Content:
+        a, b = sizes[k], sizes[2 + k]
+
+        def build(g: c.Builder, z: c.Node) -> c.Node:
+            wave = g.op("sin", g.linear(2 * bends[[k]], z))
+            return g.constant([k * a[0]]) + g.linear(b[[1, 2]][None], z) + g.linear(a[[1]][None], wave) * z[1]
+
+        return p.graph(2, build)
+
+    h = p.graph(1, lambda g, x: g.constant([0.25]) - g.op("square", x))
+    graphs = {"f": random(0), "g": random(1), "h0": h}
+    grid = [[d] for d in np.linspace(-0.5, 0.5, 17)]
+
+    def outside(x: Vector) -> Vector:
+        return x[:, 0] ** 2 - 0.25
+
+    interior = p.grown(*p.corners(X), {"p": lambda x: common(graphs, U, x, grid), "x": outside}, depth=8)
+    proof = {"interior": interior, "faces": p.sides(X, p.NONE, lambda i, up: {"x": outside})}
+    barrier = [{"type": "barrier", "rate": "1"}]
+    data = p.file("admissible_control", X, D, graphs, proof, controls=p.box(U), conditions=barrier)
+    x = np.linspace(-0.5, 0.5, 201)[:, None]
+    return data, bool((common(graphs, U, x, grid) >= 0).all())
+
+
+def common(graphs: Content, U: p.Box, x: Vector, grid: list[list[float]]) -> Vector:
+    """The length of the interval of controls that h0 with rate 1 leaves for all of these disturbances."""
+    low, high = (np.full(len(x), end[0]) for end in U)
+    slope = c.gradient(graphs["h0"], x)[:, 0]
+    for d in grid:
+        z = np.hstack([x, np.tile(d, (len(x), 1))])
+        a = slope * c.evaluate(graphs["f"], z)[:, 0] + c.evaluate(graphs["h0"], x)[:, 0]
+        b = slope * c.evaluate(graphs["g"], z)[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high = np.where(b > 0, np.maximum(low, -a / b), low), np.where(b < 0, np.minimum(high, -a / b), high)
+        high = np.where((b == 0) & (a <= 0), -np.inf, high)
+    return high - low
+
+
+def test_random_plants_are_confirmed_only_with_a_control_in_common() -> None:
+    counts = {False: 0, True: 0}
+    for seed in range(14):
+        data, allowed = wandering(seed)
+        ok = check_bytes(c.sealed(data)).ok
+        counts[ok] += 1
+        assert allowed or not ok, seed
+    assert min(counts.values()) > 2, counts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_kept_throughout_is_kept_for_sampled_disturbances(seed: int) -> None:
+    n, k, m = 2, 2, 2
+    (f, g), v = random_plant(n + k, m, seed, c.UNARY + c.BINARY)[1], c.random_graph(n, 900 + seed, c.SMOOTH)
+    f = {"nodes": [*f["nodes"], ["take", [f["output"]], [0, 1]]], "output": len(f["nodes"])}
+    g = {"nodes": [*g["nodes"], ["take", [g["output"]], [0, 1, 2, 3]]], "output": len(g["nodes"])}
+    rng = np.random.default_rng(seed)
+    U, D = Interval(-np.ones(m), np.ones(m)), Interval(np.full((1, k), -0.5), np.full((1, k), 0.5))
+    plant = Plant(ready(f, n + k), ready(g, n + k), U, D)
+    centre = rng.normal(size=(40, n))
+    box, u = Interval(centre - 0.02, centre + 0.02), rng.uniform(-1, 1, (40, m))
+    rate = Interval(np.array([0.5]), np.array([0.5]))
+    shares: list[float] = []
+    for sign in (1, -1):
+        proved, doubt = throughout(plant, [Condition(ready(v, n), rate, sign)], box, u)
+        assert doubt.shape == (40, n)
+        shares.append(proved.mean())
+        for _ in range(20):
+            x, d = centre + 0.02 * rng.uniform(-1, 1, centre.shape), rng.uniform(-0.5, 0.5, (40, k))
+            z = np.hstack([x, d])
+            field = c.evaluate(f, z) + (c.evaluate(g, z).reshape(-1, n, m) * u[:, None]).sum(2)
+            slope, value = c.gradient(v, x), c.evaluate(v, x)[:, 0]
+            margin, size = sign * ((slope * field).sum(1) + 0.5 * value), np.abs(slope * field).sum(1) + np.abs(value)
+            assert (~proved | (margin > -1e-4 * size)).all()
+    assert max(shares) > 0.2
+
+
+def test_a_disturbance_that_bends_is_taken_in_parts() -> None:
+    """x' = (x + u) / (1 + d), |d| <= 1/2, with V = x², the rate 1 and |u| <= 1: |x| (1 + (1 + d) / 2) < 1."""
+    X, D, inner, U = ([-1.0], [1.0]), ([-0.5], [0.5]), ([-0.25], [0.25]), ([-1.0], [1.0])
+    f = p.graph(2, lambda g, z: z[0] / (g.constant([1.0]) + z[1]))
+    push = p.graph(2, lambda g, z: g.constant([1.0]) / (g.constant([1.0]) + z[1]))
+    graphs = {"f": f, "g": push, "V": p.graph(1, lambda g, x: g.op("square", x))}
+
+    def outside(x: Vector) -> Vector:
+        return x[:, 0] ** 2 - 0.3
+
+    interior = p.grown(*p.corners(X), {"x": outside, "p": spare(graphs, U, {"V": (1.0, -1)}, D)}, inner)
+    proof = {
+        "interior": interior, "faces": p.sides(X, p.NONE, lambda i, up: {"x": outside}),
+        "equilibrium": {**p.box(inner), "gain": [["-3"]], "control": ["0"]},
+    }  # fmt: skip
+    fall = {"type": "decrease", "equilibrium": ["0"], "rate": "1", "level": "3/10"}
+    data = p.file("admissible_control", X, D, graphs, proof, controls=p.box(U), conditions=[fall])
+    assert check_bytes(c.sealed(data)).ok
+    for level in ("33/100", "1/3"):  # beyond (4/7)²
+        false = c.changed(data, lambda data, level=level: data["statement"]["conditions"][0].update(level=level))
+        assert not check_bytes(false).ok
 
 
 def test_a_state_that_no_control_saves_is_named() -> None:

@@ -146,6 +146,65 @@ def test_a_barrier_of_second_order(rate: float, true: bool) -> None:
     assert check_bytes(c.sealed(braking(rate))).ok == true
 
 
+SINGLE = (["input", [], 3], ["take", [0], [1]], ["take", [0], [2]])
+
+
+def shaken(*first: list[Any]) -> Content:
+    """x1' = what these nodes make of x2 and d, nodes 1 and 2; x2' = -x1 - 6 x2 + d / 4."""
+    second = ["linear", [0], {"rows": 1, "weight": {"q": ["-1", "-6", "1/4"]}}]
+    nodes = [*SINGLE, *first, second, ["concatenate", [len(first) + 2, len(first) + 3], None]]
+    return {"nodes": nodes, "output": len(nodes) - 1}
+
+
+def mixed(*weights: str) -> list[Any]:
+    return ["linear", [0], {"rows": 1, "weight": {"q": list(weights)}}]
+
+
+FREE = {
+    "plain": [["take", [1], [0]]],
+    "weight zero": [mixed("0", "1", "0")],
+    "beside it in a vector": [["concatenate", [2, 1], None], ["neg", [3], None], ["neg", [4], None],
+                              ["take", [5], [1]]],
+    "in another part of a sum": [["concatenate", [2, 2, 1, 1], None], ["sum", [3], 2], ["take", [4], [1]],
+                                 ["constant", [], {"q": ["1/2"]}], ["mul", [5, 6], None]],
+}  # fmt: skip
+READ = {
+    "added": [["add", [1, 2], None]],
+    "of a tiny weight": [mixed("0", "1", "1/1" + 400 * "0")],
+    "cancelled": [["add", [1, 2], None], ["sub", [3, 2], None]],
+    "times zero": [["constant", [], {"q": ["0"]}], ["mul", [3, 2], None], ["add", [4, 1], None]],
+    "a condition": [["neg", [1], None], ["neg", [3], None], ["select", [2, 1, 4], None]],
+    "in a norm": [["concatenate", [1, 2], None], ["norm", [3], 1]],
+    "in a sum": [["concatenate", [1, 2], None], ["sum", [3], 1]],
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_disturbance_that_does_not_reach_the_first_derivative(name: str) -> None:
+    h = braking()["graphs"]["h"]
+    X, D = ([-1.25, -0.5], [1.25, 0.5]), ([-0.5], [0.5])
+    assert check_bytes(c.sealed(p.high_order(h, shaken(*FREE[name]), X, (1.0, 4.0), D))).ok
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_disturbance_that_may_reach_the_first_derivative_is_refused(name: str) -> None:
+    """Whatever the tree says, and be it that it cancels."""
+    h = braking()["graphs"]["h"]
+    data = p.high_order(h, shaken(*FREE["plain"]), ([-1.25, -0.5], [1.25, 0.5]), (1.0, 4.0), ([-0.5], [0.5]))
+    found = report(data, F=shaken(*READ[name]))
+    assert found.status == "rejected" and "entry 1 of F reads the disturbance" in found.reason, found
+    assert report(data, h=p.graph(2, lambda g, x: g.constant([1.0]) - g.sum(g.op("square", x)))).status == "rejected"
+
+
+def test_a_first_derivative_is_of_one_disturbance_only_in_appearance() -> None:
+    """x1' = x2 + d: at every constant d the set of d is kept, but no set is the same for all; h falls below 0."""
+    data = p.high_order(braking()["graphs"]["h"], shaken(["take", [1], [0]]), ([-1.25, -0.5], [1.25, 0.5]), (1.0, 4.0),
+                        ([-0.5], [0.5]))  # fmt: skip
+    for tree in ("p", "x", data["proof"]["interior"]):
+        forged = c.changed(data, lambda d, tree=tree: d["proof"].update(interior=tree))
+        assert check_bytes(forged).ok == (tree == data["proof"]["interior"])
+
+
 def test_a_barrier_of_second_order_has_no_kink_where_it_is_proved() -> None:
     h = p.graph(2, lambda g, x: g.constant([1.0]) - g.op("abs", x[0]))
     assert not report(braking(), h=h).ok

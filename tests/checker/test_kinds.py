@@ -56,6 +56,13 @@ def braking() -> Content:
     )
 
 
+def pushed_while_braking(gain: float = 1.0) -> Content:
+    """The same with x2' = -x1 - 6 x2 + gain d, |d| <= 1/8: psi2 = 1/2 - 2 |d| at (1, -1/2)."""
+    h = p.graph(2, lambda g, x: g.constant([1.0]) - g.op("square", x[0]))
+    F = p.graph(3, lambda g, z: g.linear(np.array([[0.0, 1.0, 0.0], [-1.0, -6.0, gain]]), z))
+    return p.high_order(h, F, ([-1.25, -0.5], [1.25, 0.5]), (1.0, 4.0), cube(1, 0.125))
+
+
 def cubic(gain: float = 1.0) -> Content:
     """x' = -x^3 + gain d."""
     return p.graph(4, lambda g, z: g.linear(gain * np.eye(2), z[[2, 3]]) - g.power(z[[0, 1]], 3))
@@ -66,6 +73,7 @@ TRUE: dict[str, Callable[[], Content]] = {
     "barrier on faces": half_plane,
     "nagumo": lambda: p.nagumo(disc(-1.0), pushed(SPIRAL), TWO, cube(2, 0.2)),
     "high order": braking,
+    "disturbed high order": pushed_while_braking,
     "within": lambda: p.within(cubic(0.5), SQUARE, cube(2, 1.0)),
     "ultimate": lambda: p.ultimate(disc(1.0, 0.0), pushed(SPIRAL), SQUARE, (0.25, 0.9), cube(2, 0.2)),
     "discrete": lambda: p.discrete(disc(1.0, 0.0), scaled(HALF_TURN, 0.25), SQUARE, 0.5, 0.9, 0.125, cube(1, 1.0)),
@@ -134,9 +142,10 @@ def every_face(letter: str) -> Callable[[Content], Any]:
     return lambda data: data["proof"].update(faces=[[letter, letter]] * len(data["proof"]["faces"]))
 
 
-FLOWS = ("barrier", "barrier on faces", "nagumo", "high order", "within", "ultimate", "robust")
+CHAINS = ("high order", "disturbed high order")
+FLOWS = ("barrier", "barrier on faces", "nagumo", *CHAINS, "within", "ultimate", "robust")
 MAPS = ("discrete", "discrete ultimate")
-BARRIERS = ("barrier", "barrier on faces", "nagumo", "high order")
+BARRIERS = ("barrier", "barrier on faces", "nagumo", *CHAINS)
 INTERIOR = (*BARRIERS, "ultimate", "robust", *MAPS)
 
 FALSE: list[tuple[tuple[str, ...], str, Callable[[Content], Any]]] = [
@@ -145,7 +154,7 @@ FALSE: list[tuple[tuple[str, ...], str, Callable[[Content], Any]]] = [
     (("ultimate", "robust", *MAPS), "V negated", negated("V")),
     (INTERIOR, "a leaf less", tree("interior", lambda t: t[:-1])),
     (INTERIOR, "a leaf more", tree("interior", lambda t: t + "p")),
-    (("nagumo", "high order", "ultimate", "robust", *MAPS), "everything proved", tree("interior", lambda t: "p")),
+    (("nagumo", *CHAINS, "ultimate", "robust", *MAPS), "everything proved", tree("interior", lambda t: "p")),
     (INTERIOR, "everything excluded", tree("interior", lambda t: "x")),
     (INTERIOR, "a leaf of another kind", tree("interior", lambda t: t[:-1] + "q")),
     (INTERIOR, "a split that does not exist", tree("interior", lambda t: "Fpp")),
@@ -156,12 +165,12 @@ FALSE: list[tuple[tuple[str, ...], str, Callable[[Content], Any]]] = [
     (FLOWS, "a face cut", face(lambda faces: faces[1].__setitem__(0, "A"))),
     (FLOWS, "a face split across", face(lambda faces: faces[0].__setitem__(0, "Appp"))),
     (FLOWS, "a face of equilibrium", every_face("e")),
-    (("barrier on faces", "high order"), "faces excluded", every_face("x")),
+    (("barrier on faces", *CHAINS), "faces excluded", every_face("x")),
     (("ultimate", "robust"), "faces proved", every_face("p")),
     (("within",), "faces excluded", every_face("x")),
     (("barrier", "barrier on faces"), "rate negative", parameters(rate="-1")),
-    (("high order",), "a rate negative", parameters(rates=["-1", "4"])),
-    (("high order",), "rates too small", parameters(rates=["1", "1"])),
+    (CHAINS, "a rate negative", parameters(rates=["-1", "4"])),
+    (CHAINS, "rates too small", parameters(rates=["1", "1"])),
     (("ultimate", "discrete ultimate"), "inner above outer", parameters(inner="2", outer="1")),
     (("ultimate", "discrete ultimate"), "inner equal to outer", parameters(inner="1/2", outer="1/2")),
     (("ultimate", "discrete ultimate"), "inner too small", parameters(inner="1/50")),
@@ -175,6 +184,7 @@ FALSE: list[tuple[tuple[str, ...], str, Callable[[Content], Any]]] = [
     (("barrier",), "disturbance too large", grown_disturbance(5.0)),
     (("nagumo", "ultimate"), "disturbance too large", grown_disturbance(6.0)),
     (("within",), "disturbance too large", grown_disturbance(2.01)),
+    (("disturbed high order",), "disturbance too large", grown_disturbance(2.01)),
     (("discrete",), "disturbance too large", grown_disturbance(2.0)),
     (("discrete ultimate",), "disturbance too large", grown_disturbance(2.0)),
     (("robust",), "disturbance too large", grown_disturbance(2.0)),

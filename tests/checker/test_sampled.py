@@ -200,7 +200,7 @@ def edited(name: str, edit: Callable[[Content], Any]) -> CheckReport:
 def test_true_statements_are_confirmed(name: str, exact: bool) -> None:
     report = check_bytes(c.sealed(content(name)), exact)
     assert report.ok, report.reason
-    assert "is held for kT <= t < kT + T" in report.statement and report.leaves > 2
+    assert "held for kT <= t < kT + T" in report.statement and report.leaves > 2
 
 
 def negated(graph: Graph) -> None:

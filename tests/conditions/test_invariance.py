@@ -12,6 +12,7 @@ from torch import Tensor
 from ctrlnet import (
     BarrierInvariance,
     Box,
+    ClosedLoop,
     DiscreteMap,
     Disturbed,
     ExponentialStability,
@@ -21,6 +22,7 @@ from ctrlnet import (
     NeuralCandidate,
     ShapeError,
     StayWithin,
+    System,
     UsageError,
     exact,
     mlp,
@@ -225,7 +227,37 @@ def test_wrong_dimension_of_the_box() -> None:
         violation(StayWithin(Box([-1], [1])), torch.neg, states(3, 2))
 
 
-def test_a_chain_has_no_disturbance() -> None:
-    system = Disturbed(lambda x, d: -x + d, Box([-1, -1], [1, 1]))
-    with pytest.raises(UsageError, match="need have no derivative"):
-        HighOrderInvariance(disc, (1, 1)).clauses(system)
+PUSHED = Disturbed(lambda x, d: torch.stack([x[..., 1], -x[..., 0] + d[..., 0]], -1), Box([-1], [1]))
+
+
+def test_a_chain_whose_last_derivative_alone_is_disturbed() -> None:
+    """h = 1 - x², x'' = -x + d: ψ₂ = -2 v² - 2 x (d - x) - 2 (a₁ + a₂) x v + a₁ a₂ (1 - x²), affine in d."""
+    torch.manual_seed(0)
+    x = states(1, 2).expand(4000, 2)
+    condition = HighOrderInvariance(lambda x: 1 - x[..., 0].square(), (2, 3))
+    (clause,) = condition.clauses(PUSHED)
+    p, v = x[0, 0], x[0, 1]
+    centre = -2 * v**2 + 2 * p**2 - 10 * p * v + 6 * (1 - p**2)
+    margin = clause.margin(x)
+    assert float(margin.min()) == pytest.approx(float(centre - 2 * p.abs()), abs=1e-12)
+    assert float(margin.max()) == pytest.approx(float(centre + 2 * p.abs()), abs=1e-12)
+    psi = -clause.where[1](x)
+    assert torch.allclose(psi, -2 * p * v + 2 * (1 - p**2).expand(4000))
+    assert float(violation(condition, PUSHED, x[:0])) == 0.0
+    plant = System(
+        lambda x, d: PUSHED(x, d), lambda x, d: 0 * x[..., None], state=[("x", ""), ("v", "")], control=[("u", "")],
+        disturbance=PUSHED.disturbance,
+    )  # fmt: skip
+    loop = ClosedLoop(plant, lambda x: x[..., :1])
+    assert float(condition.clauses(loop)[0].margin(x).min()) == float(margin.min())
+    with pytest.raises(UsageError, match="ψ2"):
+        violation(HighOrderInvariance(lambda x: x[..., 0], (1, 1, 1)), loop, x)
+
+
+def test_a_chain_that_is_disturbed_too_early_is_refused_when_it_is_evaluated() -> None:
+    at_once = Disturbed(lambda x, d: -x + d, Box([-1, -1], [1, 1]))
+    with pytest.raises(UsageError, match="ψ1 of HighOrderInvariance depends on the disturbance"):
+        violation(HighOrderInvariance(disc, (1, 1)), at_once, states(20, 2))
+    with pytest.raises(UsageError, match="the last of the 3 derivatives"):
+        violation(HighOrderInvariance(lambda x: x[..., 0], (1, 1, 1)), PUSHED, states(20, 2))
+    violation(HighOrderInvariance(disc, (1,)), at_once, states(20, 2))

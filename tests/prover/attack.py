@@ -209,7 +209,9 @@ class Claims:
             return (self.of(z) >= 0) & ~(psi(z) < 0)
 
         def grows(z: Array) -> Array:
-            step = 1e-5 * self.field(z)  # a central difference: exact to 1e-9 or so for these small polynomials
+            step = 1e-5 * np.pad(
+                self.field(z), [(0, 0), (0, z.shape[1] - self.n)]
+            )  # a central difference: exact to 1e-9 or so for these small polynomials
             change = (psi(z + step) - psi(z - step)) / 2e-5
             return where(inside(z), -change - a2 * psi(z) - 1e-7, self.of(z))
 
@@ -232,20 +234,21 @@ class Claims:
     def sampled_stability(self) -> Iterator[tuple[Score, Array, Array]]:
         at, period = numbers(self.said["equilibrium"]), float(rational(self.said["period"]))
 
-        def shrinks(x: Array) -> Array:
-            v, path = self.of(x), list(self._held(x, period))
+        def shrinks(z: Array) -> Array:
+            v, x, path = self.of(z), z[:, : self.n], list(self._held(z, period))
             out = np.max([self.excess(y) for y in path], axis=0)
             worst = np.maximum(np.maximum(-v, self.of(path[-1]) - (1 - self.rate * period) * v), out)
             return where((v <= self.level) & (x != at).any(1), worst, v)
 
         yield shrinks, self.least, self.most
 
-    def _held(self, x: Array, period: float) -> Iterator[Array]:
-        """States along one period, by Runge and Kutta's method."""
+    def _held(self, z: Array, period: float) -> Iterator[Array]:
+        """States along one period, by Runge and Kutta's method, under a disturbance that is constant."""
+        x, d = z[:, : self.n], z[:, self.n :]
         u, h = evaluated(self.graphs["policy"], x), period / STEPS
 
         def f(y: Array) -> Array:
-            return evaluated(self.graphs["f"], np.concatenate([y, u], 1))
+            return evaluated(self.graphs["f"], np.concatenate([y, u, d], 1))
 
         for _ in range(STEPS):
             k1 = f(x)
@@ -255,13 +258,13 @@ class Claims:
             yield x
 
     def admissible_control(self) -> Iterator[tuple[Score, Array, Array]]:
-        """Of one control and a decrease alone: the best u is an end of U, as all is affine in u."""
+        """Of one control and a decrease alone: the best u for one d is an end of U, as all is affine in u."""
         (said,), (lower,), (upper,) = self.said["conditions"], *(numbers(c) for c in self.said["controls"].values())
         at, rate, level = (numbers(said["equilibrium"]), *(float(rational(said[k])) for k in ("rate", "level")))
 
-        def falls(x: Array) -> Array:
-            v = self.of(x)
-            drift, push = (slope(self.scalar, x, evaluated(self.graphs[k], x)) for k in "fg")
+        def falls(z: Array) -> Array:
+            v, x = self.of(z), z[:, : self.n]
+            drift, push = (slope(self.scalar, x, evaluated(self.graphs[k], z)) for k in "fg")
             least = drift + rate * v + np.minimum(lower * push, upper * push)
             return where((v <= level) & (x != at).any(1), np.maximum(-v, least), v)
 

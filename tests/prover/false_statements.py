@@ -263,6 +263,12 @@ def _turn(x: Tensor) -> Tensor:
     return torch.stack([x[..., 1], -x[..., 0]], -1)
 
 
+def _pushed_oscillator(x: Tensor, d: Tensor, share: float) -> Tensor:
+    """A damped spring under a force: d, or one that is largest in the middle of |d| <= 2."""
+    force = d if share == 1 else 1.01 * (1 - d.square() / share)
+    return torch.cat([x[..., 1:], -6 * x[..., :1] - 5 * x[..., 1:] + force], -1)
+
+
 def _plant(f: Function, gains: tuple[Function | float, ...], low: float = -1.0, high: float = 1.0) -> System:
     """x' = f(x) + g(x) u with one control in [low, high], and the entries of g."""
 
@@ -273,6 +279,37 @@ def _plant(f: Function, gains: tuple[Function | float, ...], low: float = -1.0, 
     state = [Quantity(f"x{i}", "1") for i in range(len(gains))]
     return System(f, g, state=state, control=[Quantity("u", "1")], limits=Box([low], [high]))
 
+
+def _shaken_plant(f: Callable[..., Tensor], disturbance: Box, g: Callable[..., Tensor] | None = None) -> System:
+    """x' = f(x, d) + g(x, d) u, one number each, |u| <= 1; g is 1 if not given."""
+
+    def push(x: Tensor, d: Tensor) -> Tensor:
+        return (torch.ones_like(x) if g is None else g(x, d)).unsqueeze(-1)
+
+    one, other = [Quantity("x", "1")], [Quantity("u", "1")]
+    return System(f, push, state=one, control=other, limits=Box([-1.0], [1.0]), disturbance=disturbance)
+
+
+def _strength(low: float, high: float) -> System:
+    """x' = d u with d in [low, high]."""
+    state, control = [Quantity("x", "1")], [Quantity("u", "1")]
+    box = Box([low], [high])
+    return System(lambda x, d: 0 * x, lambda x, d: d[..., None], state=state, control=control, disturbance=box)
+
+
+def _ellipse(x: Tensor, d: Tensor) -> Tensor:
+    """(3 e^d x₂, -3 e^{-d} x₁) - x / 10: half a turn takes π/3 for every constant d; a quarter grows x by e^{|d|}."""
+    turn = torch.stack([3 * torch.exp(d[..., 0]) * x[..., 1], -3 * torch.exp(-d[..., 0]) * x[..., 0]], -1)
+    return turn - exact("0.1") * x
+
+
+_QUARTERS = System(
+    _ellipse,
+    lambda x, d: torch.zeros_like(x).unsqueeze(-1),
+    state=[Quantity("x1", "1"), Quantity("x2", "1")],
+    control=[Quantity("u", "1")],
+    disturbance=Box([-1.0], [1.0]),
+)
 
 KINDS: dict[str, Claimed] = {
     "discrete: kappa at equality": Claimed(
@@ -360,6 +397,14 @@ KINDS: dict[str, Claimed] = {
         HighOrderInvariance(lambda x: 0.5 - x[..., 0], (2.0, 3.0)),
         lambda x: torch.stack([x[..., 1], -6 * x[..., 0] - 5 * x[..., 1]], -1),
     ),
+    **{
+        f"a chain under a force that is too large, {name}": Claimed(
+            HighOrderInvariance(lambda x: 0.25 - x[..., 0].square(), (2.5, 2.5)),
+            Disturbed(partial(_pushed_oscillator, share=share), Box([low], [high])),
+            Box([-1.0, -0.8], [1.0, 0.8]),
+        )
+        for name, share, low, high in (("by 1 %", 1.0, -0.5, 1.01), ("in the middle of D", 4.0, -2.0, 2.0))
+    },
     "a box left through a corner": Claimed(StayWithin(UNIT), _turn),
     "a box left through a sliver of a face": Claimed(
         StayWithin(UNIT), lambda x: torch.cat([-x[..., :1], -x[..., 1:] + 3 * _spike(x)], -1)
@@ -430,11 +475,75 @@ KINDS: dict[str, Claimed] = {
         _plant(lambda x: torch.stack([x[..., 1], 0 * x[..., 0]], -1), (0.0, 1.0)),
         Box([-1.0, -8.0], [1.0, 8.0]),
     ),
+    "a control: too small for the worst parameter": Claimed(  # (d + 1/4) |x| < 1
+        ExponentialStability(squares, 0.5), _shaken_plant(lambda x, d: d * x, Box([0.5], [1.0])), LINE, level=0.66
+    ),
+    "a control: one for every disturbance, none for all": Claimed(
+        (BarrierInvariance(lambda x: 0.1 - x[..., 0], 1.0), BarrierInvariance(lambda x: 0.1 + x[..., 0], 1.0)),
+        _shaken_plant(lambda x, d: 0.5 * d + 0 * x, Box([-0.21], [0.21])),
+        LINE,
+    ),
+    "a control: one for every disturbance, as its gain has a sign that is not known": Claimed(
+        ExponentialStability(squares, 0.5),
+        _shaken_plant(lambda x, d: x + 0 * d, Box([-0.5], [1.0]), lambda x, d: torch.where(d > 0, d + 1, d - 1)),
+        LINE,
+        level=0.2,
+        found=False,
+    ),
+    "a control: no gain at one value of the disturbance": Claimed(
+        ExponentialStability(squares, 0.5),
+        _shaken_plant(lambda x, d: x + 0 * d, Box([-0.5], [1.0]), lambda x, d: (d - 0.3).square() + 0 * x),
+        LINE,
+        level=0.2,
+        found=False,
+    ),
+    "a control: too small for a force that is largest inside of D": Claimed(
+        BarrierInvariance(lambda x: 0.25 - squares(x), 1.0),
+        _shaken_plant(lambda x, d: 1.3 * (1 - (2 * d - 0.5).square()) + 0 * x, Box([-0.5], [1.0])),
+        LINE,
+        found=False,
+    ),
+    "a control: a force at the equilibrium": Claimed(
+        ExponentialStability(squares, 0.5), _shaken_plant(lambda x, d: d - x, Box([-1e-9], [1e-9])), LINE, level=0.2
+    ),
+    "a control: a sliver of D in which it is too small": Claimed(
+        BarrierInvariance(lambda x: 0.25 - squares(x), 1.0),
+        _shaken_plant(lambda x, d: 1.3 * _spike(d) + 0 * x, Box([-0.5], [1.0])),
+        LINE,
+        found=False,
+    ),
     "a period too long by 1 %": Claimed(  # (1 - T)² < 1 - T/2 for T < 3/2
         ExponentialStability(squares, 0.5),
         ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: -x, period=1.515),
         LINE,
         level=0.9,
+        found=False,
+    ),
+    "a held control whose strength may be too great by 1 %": Claimed(  # (1 - 3 T / 2)² < 1 - T / 2 for T < 10/9
+        ExponentialStability(squares, 0.5),
+        ClosedLoop(_strength(0.5, 1.5), lambda x: -x, period=1.1223),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held control whose sign the disturbance may turn": Claimed(
+        ExponentialStability(squares, 0.001),
+        ClosedLoop(_strength(-1e-3, 1.0), lambda x: -x, period=0.25),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held control with a disturbance at the equilibrium": Claimed(
+        ExponentialStability(squares, 0.5),
+        ClosedLoop(_strength(0.5, 1.5), lambda x: 1e-12 - x, period=0.25),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a hold at which each constant disturbance is harmless, but not one that switches": Claimed(
+        ExponentialStability(squares, 0.05),
+        ClosedLoop(_QUARTERS, lambda x: 0 * x[..., :1], period=float(np.pi) / 3),
+        level=0.5,
         found=False,
     ),
     "a conjunction with one false part": Claimed(

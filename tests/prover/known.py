@@ -96,11 +96,21 @@ def noise(size: float, n: int) -> Box:
     return Box([-size] * n, [size] * n)
 
 
-def driven(f: Callable[[Tensor], Tensor]) -> System:
-    """x' = f(x) + u with |u| <= 1."""
+def driven(f: Callable[..., Tensor], disturbance: Box | None = None) -> System:
+    """x' = f(x) + u, or x' = f(x, d) + u, with |u| <= 1."""
     state, control = (Quantity("x", "1"),), (Quantity("u", "1"),)
     limits = Box([-1.0], [1.0])
-    return System(f, lambda x: torch.ones_like(x)[..., None], state=state, control=control, limits=limits)
+
+    def g(x: Tensor, *d: Tensor) -> Tensor:
+        return torch.ones_like(x)[..., None]
+
+    return System(f, g, state=state, control=control, limits=limits, disturbance=disturbance)
+
+
+def strength(disturbance: Box) -> System:
+    """x' = d u."""
+    state, control = (Quantity("x", "1"),), (Quantity("u", "1"),)
+    return System(lambda x, d: 0 * x, lambda x, d: d[..., None], state=state, control=control, disturbance=disturbance)
 
 
 WEAK = Disturbed(lambda x, d: x * (0.25 * squares(x) - d[..., 0])[..., None], Box([0.5], [1.0]))
@@ -133,6 +143,12 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
     "chain": lambda: certify(
         HighOrderInvariance(lambda x: 0.25 - x[..., 0].square(), (2.5, 2.5)), oscillator, Box([-1, -0.8], [1, 0.8])
     ),
+    # psi2 = -2 x₂² + 23/4 x₁² - 2 x₁ d + 25/16; on the face x₂ = 4/5: -6 x₁ - 4 + d < 0 for x₁ > -1/2, so |d| < 1
+    "disturbed chain": lambda: certify(
+        HighOrderInvariance(lambda x: 0.25 - x[..., 0].square(), (2.5, 2.5)),
+        Disturbed(lambda x, d: oscillator(x) + torch.cat([torch.zeros_like(d), d], -1), noise(0.8, 1)),
+        Box([-1, -0.8], [1, 0.8]),
+    ),
     # inward for |d| < 1
     "box": lambda: certify(StayWithin(UNIT), Disturbed(noisy, noise(0.9, 2)), UNIT),
     # x₁ x₂ <= 1/8 where |x|² <= 1/4
@@ -144,9 +160,23 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
         LINE,
         level=0.9,
     ),
+    # x(T) = (1 - m T) x, m the mean of d(t) in [1/2, 3/2], T = 1/2: V falls to 9/16 or less, at rates below 7/8
+    "disturbed sampled stability": lambda: certify(
+        ExponentialStability(squares, exact("0.5")),
+        ClosedLoop(strength(Box([0.5], [1.5])), lambda x: -x, period=0.5),
+        LINE,
+        level=0.9,
+    ),
     # |x| (1 + rate / 2) < |u| <= 1: V < 16/25
     "admissible control": lambda: certify(
         ExponentialStability(squares, exact("0.5")), driven(lambda x: x), Box([-2.0], [2.0]), level=0.6
+    ),
+    # |x| (d + rate / 2) < |u| <= 1 for all d in [1/2, 1]
+    "disturbed admissible control": lambda: certify(
+        ExponentialStability(squares, exact("0.5")),
+        driven(lambda x, d: d * x, Box([0.5], [1.0])),
+        Box([-2.0], [2.0]),
+        level=0.6,
     ),
     "neural loop": lambda: certify(
         ExponentialStability(quadratic, exact("0.1")), neural_loop(policy_network(0)), Box([-3.0, -12.0], [3.0, 12.0])
@@ -176,6 +206,16 @@ def certificate(name: str) -> bytes:
 def above_what_was_sampled(part: Document, draw: random.Random) -> None:
     """A level above V at a state that violates the claim."""
     part["statement"]["level"] = (proved("neural loop").sampled_level * draw.uniform(1.005, 3)).hex()
+
+
+def plus_the_speed(part: Document, draw: random.Random) -> None:
+    """h + x₂² / 1000."""
+    nodes = part["graphs"]["h"]["nodes"]
+    at, state = len(nodes), next(i for i, node in enumerate(nodes) if node[0] == "input")
+    share = ["constant", [], {"q": ["1/1000"]}]
+    nodes += [["take", [state], [1]], ["square", [at], None], share, ["mul", [at + 1, at + 2], None]]
+    nodes += [["add", [part["graphs"]["h"]["output"], at + 3], None]]
+    part["graphs"]["h"]["output"] = at + 4
 
 
 LEVELS = {
@@ -329,6 +369,18 @@ FALSE: dict[str, dict[str, Change]] = {
         "all excluded": whole("x", "interior"),
         "a face missing": fewer_faces,
     },
+    "disturbed chain": {
+        **{
+            name: says("disturbance", side, 0, low=low, high=high)
+            for (name, (side,)), (low, high) in zip(NOISE.items(), [(-3.0, -1.01), (1.01, 3.0)], strict=True)
+        },
+        "rates too small": says("rates", 0, low=0.0, high=0.5),
+        "-F": negated("F"),
+        "-h": negated("h"),
+        "h of a coordinate that is disturbed": plus_the_speed,
+        "a state inside, excluded": excluded_inside,
+        "all excluded": whole("x", "interior"),
+    },
     "box": {
         **{
             name: says("disturbance", side, 1, low=low, high=high)
@@ -374,6 +426,29 @@ FALSE["sampled stability"] = {
     "all in R": whole("e", "interior"),
     "all proved": whole("p", "interior"),
 }
+FALSE["disturbed sampled stability"] = {
+    "a disturbance too strong": says("disturbance", "upper", 0, low=3.74, high=9.0),  # (1 - d / 2)² < 3/4: 0.268, 3.732
+    "a disturbance too weak": says("disturbance", "lower", 0, low=-1.0, high=0.267),
+    "a disturbance upside down": says("disturbance", "lower", 0, low=1.51, high=2.0),
+    "a rate beyond the truth": says("rate", low=0.8751, high=1.99),
+    "a period beyond the truth": says("period", low=1.112, high=1.99),  # (1 - 3 T / 2)² < 1 - T / 2 for T < 10/9
+    "no period": says("period", low=-1.0, high=0.0),
+    "no level": says("level", low=-1.0, high=0.0),
+    "-f": negated("f"),
+    "-policy": negated("policy"),
+    "4 policy": times("policy", 1, "4"),
+    "5 f": times("f", 1, "5"),
+    "f moved": plus("f", "1/1000000000000"),
+    "f of the disturbance alone": replaced("f", ["input", [], 3], ["take", [0], [2]]),
+    "policy moved": plus("policy", "1/1000000000000"),
+    "-V": negated("V"),
+    "V moved": plus("V", "1/1000000000"),
+    "an equilibrium elsewhere": says("equilibrium", 0, low=1e-12, high=1e-3),
+    "R outside X": larger_neighbourhood(1.01, 3.0),
+    "a state inside, excluded": excluded_inside,
+    "all in R": whole("e", "interior"),
+    "all proved": whole("p", "interior"),
+}
 FALSE["admissible control"] = {
     "a level beyond the truth": says("conditions", 0, "level", low=0.641, high=3.0),
     "a level beyond the box": says("conditions", 0, "level", low=4.0, high=9.0),
@@ -400,6 +475,12 @@ FALSE["admissible control"] = {
     "all in R": whole("e", "interior"),
     "all proved": whole("p", "interior"),
     "all outside": whole("x", "interior"),
+}
+FALSE["disturbed admissible control"] = {
+    **FALSE["admissible control"],
+    "a disturbance beyond the truth": says("disturbance", "upper", 0, low=1.042, high=3.0),  # at 0.6: 1.0409
+    "a disturbance upside down": says("disturbance", "lower", 0, low=1.01, high=2.0),
+    "f of the disturbance alone": replaced("f", ["input", [], 2], ["take", [0], [1]]),
 }
 FALSE["neural loop"] = {
     "a level beyond the truth": above_what_was_sampled,
@@ -455,6 +536,7 @@ TRUE: dict[str, dict[str, Change]] = {
     "barrier that meets the box": {"2 h": doubled("h")},
     "Nagumo": {"2 h": doubled("h"), "2 F": times("F", 2, "2")},
     "chain": {"2 h": doubled("h")},
+    "disturbed chain": {"2 h": doubled("h"), "D": calmer},
     "box": {"D": calmer, "2 F": times("F", 2, "2")},
     "positivity": {"2 margin": doubled("margin"), "a larger margin": plus("margin", "1/100")},
     "sampled stability": {
@@ -463,10 +545,23 @@ TRUE: dict[str, dict[str, Change]] = {
         "period": smaller("period", low=0.3),
         "2 V": doubled("V", "level"),
     },
+    "disturbed sampled stability": {
+        "level": smaller("level"),
+        "rate": smaller("rate"),
+        "period": smaller("period", low=0.6),
+        "2 V": doubled("V", "level"),
+        "D": calmer,
+    },
     "admissible control": {
         "level": smaller("conditions", 0, "level"),
         "rate": smaller("conditions", 0, "rate"),
         "larger controls": says("controls", "upper", 0, low=1.0, high=2.0),
+    },
+    "disturbed admissible control": {
+        "level": smaller("conditions", 0, "level"),
+        "rate": smaller("conditions", 0, "rate"),
+        "larger controls": says("controls", "upper", 0, low=1.0, high=2.0),
+        "D": calmer,
     },
     "neural loop": {"level": smaller("level"), "rate": smaller("rate"), "2 V": doubled("V", "level")},
     "conjunction": {},

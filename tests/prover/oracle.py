@@ -120,13 +120,13 @@ BOUNDED_FIRST = ("exp", "square", "power")  # towers of these overflow and test 
 EXPONENTS = (3, 4, 5, 6, 7, 12, 33, 64)
 
 
-def random_graph(seed: int, smooth: bool = False) -> tuple[Graph, int]:
-    """A random expression of one to six variables with every primitive in reach; its value is a scalar.
+def random_graph(seed: int, smooth: bool = False, dimension: int = 0) -> tuple[Graph, int]:
+    """A random expression with every primitive in reach, of one to six variables, or of so many; its value is a scalar.
 
     `smooth` leaves out what has kinks, and keeps roots and logarithms within their domain.
     """
     draw = random.Random(seed)
-    graph = Graph(draw.randint(1, 6))
+    graph = Graph(dimension or draw.randint(1, 6))
     pool = [graph.input]
     binary = ["add", "sub", "mul", "div"] + ([] if smooth else ["maximum", "minimum"])
     for _ in range(draw.randint(3, 12)):

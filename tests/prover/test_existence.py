@@ -43,9 +43,11 @@ def prove(conditions: Any, plant: System, box: Box, level: float | None = None, 
     return certify(conditions, plant, box, level=level, budget=Budget(seconds=seconds))
 
 
-def plant(f: Function, g: Function, n: int, limits: Box) -> System:
-    names = [(f"x{i}", "") for i in range(n)]
-    return System(f, g, state=names, control=[(f"u{j}", "") for j in range(limits.dimension)], limits=limits)
+def plant(
+    f: Callable[..., Tensor], g: Callable[..., Tensor], n: int, limits: Box, disturbance: Box | None = None
+) -> System:
+    names, controls = [(f"x{i}", "") for i in range(n)], [(f"u{j}", "") for j in range(limits.dimension)]
+    return System(f, g, state=names, control=controls, limits=limits, disturbance=disturbance)
 
 
 def column(*entries: Callable[[Tensor], Tensor] | float) -> Function:
@@ -310,6 +312,175 @@ def test_the_feedback_chosen_state_by_state_keeps_the_set_and_the_rate() -> None
         x = x + step * DOUBLE(x, extend(x, x)[0][:, 2:])
         assert bool((crossed(x) <= 1.01 * (1 - 0.1 * step) ** k * start + 1e-3).all())
         assert bool((forward(x) >= -1e-3).all())
+
+
+# ---- disturbances and parameters -------------------------------------------------------------------------------------
+
+
+def pushed(x: Tensor, d: Tensor) -> Tensor:
+    return torch.stack([x[..., 1], d[..., 0]], -1)
+
+
+def scaled(gain: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The input matrix of one control on the last coordinate, with a gain of d."""
+
+    def g(x: Tensor, d: Tensor) -> Tensor:
+        zeros = [torch.zeros_like(x[..., 0])] * (x.shape[-1] - 1)
+        return torch.stack([*zeros, torch.ones_like(x[..., 0]) * gain(d[..., 0])], -1).unsqueeze(-1)
+
+    return g
+
+
+def shaken(size: float) -> System:
+    """The double integrator under a force |d| <= size besides |u| <= 1."""
+    return plant(pushed, scaled(lambda d: 0 * d + 1), 2, Box([-1.0], [1.0]), Box([-size], [size]))
+
+
+def swinging(x: Tensor, d: Tensor) -> Tensor:
+    """The pendulum of mass d₁ and damping d₂."""
+    inertia = d[..., 0] * LENGTH**2
+    return torch.stack([x[..., 1], GRAVITY / LENGTH * torch.sin(x[..., 0]) - d[..., 1] / inertia * x[..., 1]], -1)
+
+
+UNSURE = Box([0.135, 0.08], [0.165, 0.12])  # mass within 10 %, damping within 20 %
+PENDULUM = plant(swinging, scaled(lambda d: 1 / (d * LENGTH**2)), 2, Box([-0.5], [0.5]), UNSURE)
+
+
+def common(x: Tensor, demands: list[tuple[Function, float, int]], system: System) -> tuple[Tensor, Tensor]:
+    """As `interval`, for all disturbances of a grid of the box, corners included."""
+    assert system.disturbance is not None
+    ends = []
+    for d in system.disturbance.grid(9):
+        fixed = plant(
+            lambda x, d=d: system.f(x, d.expand(*x.shape[:-1], -1)),
+            lambda x, d=d: system.g(x, d.expand(*x.shape[:-1], -1)),
+            system.n,
+            system.limits,
+        )
+        ends.append(interval(x, demands, fixed))
+    return torch.stack([low for low, _ in ends]).amax(0), torch.stack([high for _, high in ends]).amin(0)
+
+
+@pytest.mark.parametrize(
+    ("f", "gain", "box", "best"),
+    [
+        (lambda x, d: d * x, lambda d: 1 + 0 * d, Box([0.5], [1.0]), 0.64),  # (1 + 1/4) |x| < 1
+        (lambda x, d: x + 0 * d, lambda d: d, Box([0.5], [1.0]), 0.16),  # (1 + 1/4) |x| < 1/2
+        (lambda x, d: x + 0 * d, lambda d: 1 / d, Box([1.0], [2.0]), 0.16),
+        (lambda x, d: x * torch.cos(d), lambda d: 1 - d.square() / 2, Box([-1.0], [1.0]), 0.4003),  # at d = ±1
+    ],
+)
+def test_a_parameter_has_the_known_level_for_one_control_of_all_its_values(
+    f: Function, gain: Function, box: Box, best: float
+) -> None:
+    """x' = f(x, d) + gain(d) u, |u| <= 1, V = x², rate 1/2."""
+    system = plant(f, scaled(gain), 1, Box([-1.0], [1.0]), box)
+    condition, room = ExponentialStability(squares, 0.5), Box([-2.0], [2.0])
+    verdict = prove(condition, system, room)
+    assert verdict.status == "certified", verdict.reason
+    assert 0.98 * best <= verdict.level <= best
+    assert prove(condition, system, room, level=1.02 * best).status == "falsified"
+
+
+def test_the_pendulum_of_an_uncertain_mass_has_nearly_its_sampled_level() -> None:
+    verdict = prove(ExponentialStability(quadratic, RATE), PENDULUM, Box([-2.0, -10.0], [2.0, 10.0]))
+    assert verdict.status == "certified", verdict.reason
+    x = Box([-0.6, -3.0], [0.6, 3.0]).grid(201)
+    low, high = common(x, [(quadratic, 0.1, -1)], PENDULUM)
+    best = float(quadratic(x[(low >= high) & (x != 0).any(-1)]).min())
+    assert 0.97 * best <= verdict.level < best
+    assert "for every d in D" in verdict.statement and "measurable in t" in verdict.statement
+
+
+def holds(x: Tensor) -> Tensor:
+    """1 - (x² + x v + v²): positions within 1.16, and slower the nearer to them."""
+    return 1.0 - crossed(x)
+
+
+@pytest.mark.parametrize(("size", "status"), [(0.3, "certified"), (0.95, "falsified")])
+def test_a_position_is_kept_against_a_force(size: float, status: str) -> None:
+    verdict = prove(BarrierInvariance(holds, 1.0), shaken(size), WIDE)
+    assert verdict.status == status, verdict.reason
+    x = WIDE.grid(201)
+    x = x[holds(x) >= 0]
+    low, high = common(x, [(holds, 1.0, 1)], shaken(size))
+    assert bool((low < high).all()) == (status == "certified")
+
+
+@pytest.mark.parametrize("subject", ["force", "mass"])
+def test_no_disturbance_over_time_contradicts_a_certified_existence(subject: str) -> None:
+    """Small steps under the controls chosen at single states, d random, extreme, or against the barrier or V."""
+    system, box = (shaken(0.3), WIDE) if subject == "force" else (PENDULUM, Box([-2.0, -10.0], [2.0, 10.0]))
+    condition = BarrierInvariance(holds, 1.0) if subject == "force" else ExponentialStability(quadratic, RATE)
+    level = None if subject == "force" else 0.4
+    assert prove(condition, system, box, level=level).status == "certified"
+    extend, d = admissible_control((condition,), system, box, level).problem.extend, system.disturbance
+    assert extend is not None and d is not None
+    generator = torch.Generator().manual_seed(2)
+    x = box.sample(40000, generator)
+    member = holds if subject == "force" else lambda x: 0.4 - quadratic(x)
+    x = x[member(x) >= 0][:100]
+    start, step = quadratic(x), 0.004
+    for k in range(1, 201):
+        u = extend(x, x)[0][:, 2:3]
+        choices = torch.stack([d.lower, d.upper, d.center, d.sample(1, generator)[0]])
+        moved = torch.stack([x + step * system(x, u, c.expand(len(x), -1)) for c in choices])
+        worst = member(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]).argmin(0)
+        some = torch.randint(len(choices), (len(x),), generator=generator)
+        use = torch.where(torch.rand(len(x), generator=generator) < 0.7, worst, some)
+        x = moved[use, torch.arange(len(x))]
+        assert bool((member(x) >= -2e-3).all())
+        if subject == "mass":
+            assert bool((quadratic(x) <= 1.01 * (1 - 0.1 * step) ** k * start + 2e-3).all())
+
+
+def between(size: float, width: float = 0.1) -> tuple[Any, System]:
+    """x' = d / 2 + u in |x| <= width: u = -d / 2 would do for each d, and one u for all only if size < 2 width."""
+    system = plant(lambda x, d: d / 2 + 0 * x, scaled(lambda d: 0 * d + 1), 1, Box([-1.0], [1.0]), Box([-size], [size]))
+    return tuple(BarrierInvariance(lambda x, s=s: width + s * x[..., 0], 1.0) for s in (1.0, -1.0)), system
+
+
+def test_a_control_for_every_disturbance_is_no_control_for_all_of_them() -> None:
+    for size, status in ((0.19, "certified"), (0.21, "falsified"), (1.0, "falsified")):
+        conditions, system = between(size)
+        verdict = prove(conditions, system, Box([-1.0], [1.0]))
+        assert verdict.status == status, (size, verdict.reason)
+    conditions, system = between(1.0)
+    assert verdict.counterexample is not None
+    x = verdict.counterexample[None]
+    demands: list[tuple[Function, float, int]] = [(one.h, 1.0, 1) for one in conditions]
+    for d in (-1.0, 0.0, 1.0):
+        fixed = plant(lambda x, d=d: d / 2 + 0 * x, column(1.0), 1, Box([-1.0], [1.0]))
+        low, high = interval(x, demands, fixed)
+        assert low < high
+    low, high = common(x, demands, system)
+    assert low >= high
+
+
+def test_a_control_at_rest_must_hold_the_plant_for_all_disturbances() -> None:
+    """Of x' = (u - 1/2) / d it is 1/2; of x' = u - d there is none."""
+    limits, box, room = Box([0.0], [1.0]), Box([0.5], [1.0]), Box([-1.0], [1.0])
+    weighed = plant(lambda x, d: -(1 / d) / 2 + 0 * x, scaled(lambda d: 1 / d), 1, limits, box)
+    verdict = prove(ExponentialStability(squares, 0.5), weighed, room)
+    assert verdict.status == "certified", verdict.reason
+    assert 0.98 <= verdict.level < 1.0  # |u - 1/2| <= 1/2 would do up to |x| = 2
+    moving = plant(lambda x, d: -d + 0 * x, scaled(lambda d: 0 * d + 1), 1, limits, box)
+    refuted = prove(ExponentialStability(squares, 0.5), moving, room)
+    assert refuted.status == "falsified" and "for every value of the disturbance" in refuted.reason
+    hidden = plant(lambda x, d: 1e-12 * (d - 0.5) * (d - 0.75) * (d - 1) - x, scaled(lambda d: 0 * d), 1, limits, box)
+    missed = prove(ExponentialStability(squares, 0.5), hidden, room, level=0.5)
+    assert missed.status == "undecided" and "f + g u* is not identically zero" in missed.reason
+
+
+def test_a_certificate_names_its_disturbance(tmp_path: Path) -> None:
+    conditions, system = between(0.15)
+    path = prove(conditions, system, Box([-1.0], [1.0])).save(tmp_path / "shaken.cert")
+    assert check(path).ok
+    assert compare(path, **statement_of(conditions, system, Box([-1.0], [1.0]), None)) == []
+    wider = between(0.16)[1]
+    assert any(
+        "disturbance" in line for line in compare(path, **statement_of(conditions, wider, Box([-1.0], [1.0]), None))
+    )
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 8])

@@ -59,7 +59,23 @@ UNDEFINED = graph(
 """x' = -x + (0, 0 √(x₂² - 1/16)): where |x₂| < 1/4 there is no field, so solutions end there."""
 INWARD = [["p", "x"], ["p", "p"]]
 
+STRENGTH = graph(["input", [], 3], ["take", [0], [1]], ["take", [0], [2]], ["mul", [1, 2], None])
+"""x' = d u: with u = -x(0), x(T) = (1 - T m) x(0) for the mean m of d(t)."""
+
 FORGED: dict[str, Document] = {
+    "a held control that is too strong at one end of the disturbance": {
+        "statement": {
+            "kind": "sampled_stability",
+            "box": box("1"),
+            "disturbance": {"lower": ["1/2"], "upper": ["9/2"]},
+            "equilibrium": ["0"],
+            "period": "1/2",
+            "rate": "1/2",
+            "level": "7/8",
+        },
+        "graphs": {"V": graph(INPUT, ["square", [0], None]), "f": STRENGTH, "policy": graph(INPUT, ["neg", [0], None])},
+        "proof": {"equilibrium": box("1/2"), "interior": "AApeAep"},
+    },
     "a norm of which one part alone vanishes at the equilibrium": {
         "statement": {
             "kind": "exponential_stability",

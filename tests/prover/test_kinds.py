@@ -13,6 +13,7 @@ from ctrlnet import (
     BarrierInvariance,
     Box,
     Budget,
+    ClosedLoop,
     DiscreteDecrease,
     DiscreteMap,
     Disturbed,
@@ -20,6 +21,7 @@ from ctrlnet import (
     HighOrderInvariance,
     NagumoInvariance,
     StayWithin,
+    System,
     UltimateBound,
     certify,
     check,
@@ -177,6 +179,68 @@ def test_a_chain_of_barriers_for_a_position() -> None:
     assert verdict.status == "certified", verdict.reason
     assert certify(BarrierInvariance(h, 2.5), field, box).status == "falsified"  # the velocity is free
     assert certify(HighOrderInvariance(h, (0.5, 0.5)), field, box).status == "falsified"
+
+
+def pushed_spring(x: Tensor, d: Tensor) -> Tensor:
+    """x₁' = x₂, x₂' = -6 x₁ - 5 x₂ + d, with a stiffness within 10 % as a second parameter."""
+    return torch.stack([x[..., 1], -6 * (1 + d[..., 1]) * x[..., 0] - 5 * x[..., 1] + d[..., 0]], -1)
+
+
+def wall(x: Tensor) -> Tensor:
+    return 0.25 - x[..., 0].square()
+
+
+def test_a_chain_holds_for_every_force_below_the_known_one() -> None:
+    """ψ₂ = -2 x₂² + 23/4 x₁² - 2 x₁ d + 25/16 > 0 for |d| < 1.2; inward on x₂ = ±4/5 for |d| < 1."""
+    box = Box([-1.0, -0.8], [1.0, 0.8])
+    for size, status in ((0.99, "certified"), (1.01, "falsified")):
+        system = Disturbed(lambda x, d: pushed_spring(x, torch.cat([d, 0 * d], -1)), Box([-size], [size]))
+        assert certify(HighOrderInvariance(wall, (2.5, 2.5)), system, box).status == status
+
+
+def test_a_chain_of_a_loop_around_a_plant_with_a_disturbance() -> None:
+    """The same spring as a mass under a policy, with the force on the mass."""
+    box, size = Box([-1.0, -0.8], [1.0, 0.8]), 0.99
+    mass = System(
+        lambda x, d: torch.stack([x[..., 1], d[..., 0]], -1),
+        lambda x, d: torch.stack([0 * x[..., :1], 1 + 0 * x[..., 1:]], -2),
+        state=[("x", "m"), ("v", "m/s")],
+        control=[("u", "m/s²")],
+        disturbance=Box([-size], [size]),
+    )
+    loop = ClosedLoop(mass, lambda x: -6 * x[..., :1] - 5 * x[..., 1:])
+    verdict = certify(HighOrderInvariance(wall, (2.5, 2.5)), loop, box)
+    assert verdict.status == "certified", verdict.reason
+    assert "whatever the disturbance d in D" in verdict.statement
+
+
+def test_no_force_that_changes_over_time_takes_a_chain_out_of_its_set() -> None:
+    box, forces = Box([-1.0, -0.8], [1.0, 0.8]), Box([-0.6, -0.1], [0.6, 0.1])
+    verdict = certify(HighOrderInvariance(wall, (2.5, 2.5)), Disturbed(pushed_spring, forces), box)
+    assert verdict.status == "certified", verdict.reason
+    assert "whatever the disturbance d in D" in verdict.statement
+    generator = torch.Generator().manual_seed(0)
+    x = box.sample(4000, generator)
+    x = x[(wall(x) >= 0) & (-2 * x.prod(-1) + 2.5 * wall(x) >= 0)]
+    for _ in range(600):  # bang-bang, often against the wall that is near
+        random = torch.where(torch.rand(x.shape, generator=generator) < 0.5, forces.lower, forces.upper)
+        d = torch.where(torch.rand(len(x), 1, generator=generator) < 0.7, forces.upper * x.sign(), random)
+        x = x + 0.01 * pushed_spring(x + 0.005 * pushed_spring(x, d), d)
+        assert bool((wall(x) >= -1e-4).all()) and bool((x.abs() <= box.upper + 1e-4).all())
+
+
+@pytest.mark.parametrize("entry", [0, 1])
+def test_a_disturbance_that_enters_the_first_derivative_is_told_which_entry(entry: int) -> None:
+    """Entry 0 is read by h = 1/4 - x₁², entry 1 by one that reads the speed, too."""
+
+    def h(x: Tensor) -> Tensor:
+        return wall(x) - entry * 0.01 * x[..., 1].square()
+
+    def field(x: Tensor, d: Tensor) -> Tensor:
+        return pushed_spring(x, d) + (1 - entry) * torch.cat([d[..., :1] - d[..., :1] * 0.5, 0 * d[..., :1]], -1)
+
+    with pytest.raises(UsageError, match=rf"h reads x\[{entry}\], and entry {entry} of the field reads d\[0"):
+        certify(HighOrderInvariance(h, (2.5, 2.5)), Disturbed(field, UNIT), UNIT)
 
 
 def test_a_box_that_is_never_left() -> None:

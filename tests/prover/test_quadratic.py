@@ -12,6 +12,7 @@ from torch import Tensor
 from ctrlnet.graph import Graph, gradient
 from ctrlnet.prover.convex import least
 from ctrlnet.prover.expansions import EXPANSIONS
+from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.quadratic import Quadratic, pairs, truncated
 from ctrlnet.prover.second_order import RULES, bounds, quadratic_bounds, sharpened, worthwhile
 from ctrlnet.prover.slope import FORMS, slope_bounds
@@ -69,11 +70,20 @@ def test_derivatives_of_random_graphs(seed: int) -> None:
     assert_enclosed(graph, [gradient(graph, output), output], seed)
 
 
+@pytest.mark.parametrize("dimension", [7, 8])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs_of_the_most_dimensions_and_their_derivatives(seed: int, dimension: int) -> None:
+    graph, output = random_graph(2000 + seed, dimension=dimension)
+    assert_enclosed(graph, [output], seed)
+    graph, output = random_graph(3000 + seed, smooth=True, dimension=dimension)
+    assert_enclosed(graph, [gradient(graph, output), output], seed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_many_random_graphs(block: int) -> None:
     for seed in range(20_000 + 100 * block, 20_000 + 100 * (block + 1)):
-        graph, output = random_graph(seed)
+        graph, output = random_graph(seed, dimension=(0, 7, 8)[block % 3])
         assert_enclosed(graph, [output], seed)
 
 
@@ -119,6 +129,57 @@ def test_the_remainder_is_cubic_and_less_than_that_of_first_order() -> None:
     assert cubic[0] < 0.1 * first
 
 
+def inner_product(n: int, seed: int, turned: bool, layer_of: str = "tanh") -> tuple[Graph, int]:
+    """a.b for a linear and b a layer of n states, or (M a).(M b) with an orthogonal M."""
+    generator = torch.Generator().manual_seed(seed)
+    graph = Graph(n)
+    W, U, M = (torch.randn(n, n, generator=generator, dtype=torch.float64) for _ in range(3))
+    layer = graph.unary(layer_of, graph.linear(graph.input, W.numpy()))
+    a, b = graph.input, graph.linear(layer, U.numpy())
+    if turned:
+        a, b = (graph.linear(part, torch.linalg.qr(M)[0].numpy()) for part in (a, b))
+    return graph, graph.sum(graph.binary("mul", a, b), 1)
+
+
+@pytest.mark.parametrize("n", range(3, 9))
+@pytest.mark.parametrize("turned", [False, True])
+def test_inner_products_hold_exact_values(n: int, turned: bool) -> None:
+    graph, output = inner_product(n, n, turned)
+    assert graph.nodes[output].operation == "sum"
+    assert_enclosed(graph, [output], n)
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_what_an_inner_product_leaves_out_does_not_depend_on_the_coordinates(n: int) -> None:
+    """Of third order: b is quadratic, so nothing else is left out. Product by product it is more."""
+    half, found = torch.ones(1, n, dtype=torch.float64), []
+    for turned in (False, True):
+        graph, output = inner_product(n, 1, turned, "square")
+        products = graph.nodes[output].arguments[0]
+        found += [form.remainder.sum().item() for form in quadratic_bounds(graph, [output, products], -half, half)]
+    assert found[2] == pytest.approx(found[0], rel=1e-9)
+    assert found[0] < 0.8 * found[1] and found[2] < 0.5 * found[3]
+
+
+@pytest.mark.parametrize("n", [6, 7, 8])
+def test_dense_samples_of_networks_are_within_and_near_the_bounds(n: int) -> None:
+    """Corners and inner states of boxes of every size; the lower bound is near the least of them on small boxes."""
+    graph, output = network([n, 16, 16], n)
+    generator = torch.Generator().manual_seed(n)
+    for half in (1.0, 0.3, 0.1, 0.01):
+        center = torch.randn(n, generator=generator, dtype=torch.float64)
+        e = 2 * torch.rand(20_000, n, generator=generator, dtype=torch.float64) - 1
+        e[::2] = e[::2].sign()
+        x = center + half * e
+        values = interval_bounds(graph, [output], x, x)[0]
+        (form,) = bounds(graph, [output], (center - half)[None], (center + half)[None])
+        low, high = (float(bound) for bound in form.range)
+        least, most = float(values.upper.min()), float(values.lower.max())
+        assert low <= least and most <= high
+        if half <= 0.1:
+            assert least - low < 0.1 * (most - least)
+
+
 def test_a_positive_definite_quadratic_is_bounded_exactly() -> None:
     """The minimum over the cube of |L(e - e*)|²: zero for e* inside; outside, about the least of a grid."""
     generator = torch.Generator().manual_seed(1)
@@ -138,7 +199,7 @@ def test_a_positive_definite_quadratic_is_bounded_exactly() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_lower_bounds_of_indefinite_quadratics(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    n = 1 + seed % 6
+    n = 1 + seed % 8
     rows = torch.randn(8, n * (n + 1) // 2, generator=generator, dtype=torch.float64)
     slopes, center = (torch.randn(8, *s, generator=generator, dtype=torch.float64) for s in ((n,), ()))
     bound, (i, j) = least(center, slopes, rows), pairs(n)
@@ -171,7 +232,9 @@ def test_truncation_keeps_every_value() -> None:
 def test_bounds_takes_second_order_for_smooth_graphs_only() -> None:
     smooth, output = network([3, 8], 0)
     assert worthwhile(smooth, [output])
-    wide, output = network([7, 8], 0)
+    eight, output = network([8, 8], 0)
+    assert worthwhile(eight, [output])
+    wide, output = network([9, 8], 0)
     assert not worthwhile(wide, [output])
     kinked = Graph(2)
     weight = torch.ones(8, 2, dtype=torch.float64).numpy()

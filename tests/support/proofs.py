@@ -136,7 +136,7 @@ def within(F: Graph, X: Box, D: Box = NONE) -> Graph:
     return file("stay_within", X, D, {"F": F}, {"faces": sides(X, D, lambda i, up: {"p": s.inward(i, up)})})
 
 
-def high_order(h: Graph, F: Graph, X: Box, rates: tuple[float, float]) -> Graph:
+def high_order(h: Graph, F: Graph, X: Box, rates: tuple[float, float], D: Box = NONE) -> Graph:
     """Certificate of a barrier of second order."""
     s, (a, b) = Sampled(h, F, len(X[0])), rates
 
@@ -144,14 +144,14 @@ def high_order(h: Graph, F: Graph, X: Box, rates: tuple[float, float]) -> Graph:
         return s.rise(z) + a * s.value(z)
 
     def second(z: Vector, e: float = 1e-4) -> Vector:
-        y = s.field(z)
+        y = np.pad(s.field(z), [(0, 0), (0, len(D[0]))])
         return (first(z + e * y) - first(z - e * y)) / (2 * e) + b * first(z)
 
     out = {"x": lambda z: np.maximum(-s.value(z), -first(z))}
-    interior = grown(*corners(X), {**out, "p": second})
-    faces = sides(X, NONE, lambda i, up: {**out, "p": s.inward(i, up)})
+    interior = grown(*corners(X, D), {**out, "p": second})
+    faces = sides(X, D, lambda i, up: {**out, "p": s.inward(i, up)})
     proof = {"interior": interior, "faces": faces}
-    return file("high_order_invariance", X, NONE, {"h": h, "F": F}, proof, rates=c.numbers(rates))
+    return file("high_order_invariance", X, D, {"h": h, "F": F}, proof, rates=c.numbers(rates))
 
 
 def ultimate(V: Graph, F: Graph, X: Box, bounds: tuple[float, float], D: Box = NONE) -> Graph:
