@@ -20,7 +20,8 @@ PINS = {canonicalize_name(name): version for name, version in (line.split("==") 
 
 def declared() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"]
-    return [Requirement(text) for text in (*PROJECT["dependencies"], *extras["dev"], *extras["exact"])]
+    listed = (*PROJECT["dependencies"], *extras["dev"], *extras["exact"], *extras["study"])
+    return [Requirement(text) for text in listed]
 
 
 def test_pins_are_within_the_ranges():

@@ -21,8 +21,12 @@ def test_every_integrator_conforms(name):
 
 
 @pytest.mark.parametrize("name", ctrlnet.names("optimizers"))
-def test_every_optimizer_conforms(name):
-    assert check_optimizer(name).passed
+def test_every_optimizer_conforms_resumes_bit_for_bit_and_keeps_its_claims(name):
+    report = check_optimizer(name)
+    found = {outcome.check: outcome.detail for outcome in report.outcomes}
+    assert report.passed and found["checkpoint"] == "resumes bit for bit"
+    claims = {check.removeprefix("claims ") for check in found if check.startswith("claims ")}
+    assert claims == set(getattr(ctrlnet.load("optimizers", name), "claims", ()))
 
 
 @pytest.mark.parametrize("name", ctrlnet.names("environments"))

@@ -15,3 +15,4 @@ class SGD(torch.optim.SGD):
     """
 
     ctrlnet_contract = 1
+    claims = frozenset({"rotation"})
