@@ -41,6 +41,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "RunError",
         "RunExists",
         "RunFormat",
+        "RunUnfinished",
         "ShapeError",
         "SolveFailed",
         "TraceError",
@@ -60,6 +61,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.synthesis": ("linearize", "lqr", "lyapunov_equation"),
     "ctrlnet.systems": ("ClosedLoop", "DiscreteMap", "Disturbed", "Quantity", "System", "timed"),
     "ctrlnet.tasks": ("Environment", "Recipe", "rebuild", "train"),
+    "ctrlnet.training": ("Engine",),
 }
 _ROOM_OF = {name: room for room, public in _ROOMS.items() for name in public}
 
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from ctrlnet.errors import RunError as RunError
     from ctrlnet.errors import RunExists as RunExists
     from ctrlnet.errors import RunFormat as RunFormat
+    from ctrlnet.errors import RunUnfinished as RunUnfinished
     from ctrlnet.errors import ShapeError as ShapeError
     from ctrlnet.errors import SolveFailed as SolveFailed
     from ctrlnet.errors import TraceError as TraceError
@@ -142,6 +145,7 @@ if TYPE_CHECKING:
     from ctrlnet.tasks import Recipe as Recipe
     from ctrlnet.tasks import rebuild as rebuild
     from ctrlnet.tasks import train as train
+    from ctrlnet.training import Engine as Engine
 
     __version__: str
 else:

@@ -14,6 +14,7 @@
     │   └── Nonconforming            it breaks the contract that it declares; carries the `report`
     ├── RunError                     a run folder that cannot be used
     │   ├── RunExists                the folder is already there
+    │   ├── RunUnfinished            its training has not come to an end yet
     │   ├── RunDamaged               truncated, edited or incomplete
     │   └── RunFormat                written by another version
     ├── NonFinite                    NaN or infinity in weights, dynamics or loss
@@ -95,6 +96,10 @@ class RunError(CtrlnetError):
 
 class RunExists(RunError):
     """A run folder that is already there and was not to be overwritten."""
+
+
+class RunUnfinished(RunError):
+    """A run whose training was interrupted or is still under way."""
 
 
 class RunDamaged(RunError):

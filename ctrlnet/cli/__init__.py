@@ -6,7 +6,7 @@ Exit status, the same for every verb:
     1    a statement is falsified, or validation failed
     2    bad usage or bad input; nothing was lost
     3    undecided within the budget
-    130  stopped by Ctrl-C; a line says what was kept
+    130  stopped by Ctrl-C (143 by SIGTERM); a line says what was kept
 
 This file imports neither torch nor tyro nor rich, so that `ctrlnet --help` answers at once.
 """
@@ -35,7 +35,7 @@ exit status
   1    falsified, or validation failed
   2    bad usage or bad input
   3    undecided within the budget
-  130  stopped by Ctrl-C"""
+  130  stopped by Ctrl-C (143 by SIGTERM)"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,18 +27,19 @@ class Console:
     """
 
     def __init__(self, json: bool = False) -> None:
+        self.silent = int(os.environ.get("RANK", "0")) > 0  # one of several that torchrun started; the first speaks
         self.json = json
-        self.terminal = sys.stderr.isatty() and not json
+        self.terminal = sys.stderr.isatty() and not json and not self.silent
 
     def event(self, event: str, **facts: Any) -> None:
         """One JSON object on stdout, `{"event": ..., facts}`; non-finite numbers become null. Silent without --json."""
-        if self.json:
+        if self.json and not self.silent:
             sys.stdout.write(json.dumps({"event": event, **finite(facts)}, default=str) + "\n")
             sys.stdout.flush()
 
     def say(self, text: str = "") -> None:
         """Lines for people, on stdout. Silent with --json."""
-        if not self.json:
+        if not (self.json or self.silent):
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 

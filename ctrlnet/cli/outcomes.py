@@ -30,7 +30,7 @@ def guarded(verb: str, arguments: list[str], json: bool) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT * bool(stop.code)
     except KeyboardInterrupt as stop:
-        return _interrupted(console, getattr(stop, "__notes__", []))
+        return _interrupted(console, stop)
 
 
 def _verb(name: str) -> Callable[[list[str], bool], int]:
@@ -61,11 +61,14 @@ def _sentence(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _interrupted(console: Console, kept: list[str]) -> int:
-    text = f"Kept: {'; '.join(kept)}." if kept else "Nothing was written; nothing that was there before is lost."
-    console.event("interrupted", kept=kept)
-    _paragraph(f"ctrlnet: stopped by Ctrl-C. {text}")
-    return INTERRUPTED
+def _interrupted(console: Console, stop: KeyboardInterrupt) -> int:
+    """Say what was kept; an exception with the `number` of a signal says itself what became of the work."""
+    kept, number = getattr(stop, "__notes__", []), getattr(stop, "number", 0)
+    told = f"Kept: {'; '.join(kept)}." if kept else "Nothing was written; nothing that was there before is lost."
+    text = str(stop) if number else f"stopped by Ctrl-C. {told}"
+    console.event("interrupted", kept=kept, message=text)
+    _paragraph(f"ctrlnet: {text}")
+    return 128 + number if number else INTERRUPTED
 
 
 def _paragraph(text: str) -> None:

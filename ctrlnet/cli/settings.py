@@ -9,30 +9,37 @@ import inspect
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from ctrlnet.errors import UsageError
 
-__all__ = ["TrainSettings", "parse", "parse_task", "require_positive"]
+if TYPE_CHECKING:
+    from ctrlnet.training import Engine
+
+__all__ = ["ResumeSettings", "TrainSettings", "parse", "parse_task", "require_positive"]
 
 Settings = TypeVar("Settings")
 Task = TypeVar("Task")
+Carried = TypeVar("Carried")
 DESCRIPTIONS = {
-    "train": "Train the policy and candidates of a task into a run folder.",
+    "train": "Train the policy and candidates of a task into a run folder. "
+    "'ctrlnet train --resume RUN' goes on with a training that was interrupted.",
     "run": "Train a task, certify it, check the certificates, validate in MuJoCo and write the report.",
 }
-HINT = "A task adds options of its own: see 'ctrlnet {verb} pendulum --help'."
+HINT = "A NAME adds options of its own, and those of precision and checkpoints: see 'ctrlnet {verb} pendulum --help'."
 JSON = "With --json: one JSON object a line on stdout and nothing else."
 
 
 @dataclass(frozen=True)
-class TrainSettings(Generic[Task]):
+class TrainSettings(Generic[Task, Carried]):
     """How a task is trained, and into which folder."""
 
     env: Task
     """The task itself; its options are its author's."""
+    engine: Annotated[Carried, tyro.conf.arg(name="")]
+    """Precision, parts of a batch, checkpoints: `ctrlnet.training.Engine`."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/NAME)")] = None
     """Run folder to write."""
     overwrite: bool = False
@@ -45,11 +52,30 @@ class TrainSettings(Generic[Task]):
     """Optimizer plug-in ('ctrlnet plugins list')."""
     integrator: str = "rk4"
     """Integrator plug-in for trajectories in the loss."""
+    resume: bool = False
+    """Go on where an interrupted training into the same folder stands; begin where there is none."""
+    any_versions: bool = False
+    """Resume with other versions of packages and plug-ins too."""
+
+
+@dataclass(frozen=True)
+class ResumeSettings:
+    """Go on with a training that was interrupted, from its folder alone."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder, or the RUN.partial in which its training stands."""
+    any_versions: bool = False
+    """Go on with other versions of packages and plug-ins too."""
 
 
 @dataclass(frozen=True)
 class _NoTask:
     """Stands for the task while none is named."""
+
+
+@dataclass(frozen=True)
+class _NoEngine:
+    """Stands for the engine then, whose import takes a second."""
 
 
 def parse(settings: type[Settings], arguments: list[str], prog: str, description: str = "") -> Settings:
@@ -72,7 +98,7 @@ def require_positive(**options: float | None) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be positive and finite.")
 
 
-def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any]]:
+def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any, Engine]]:
     """The task's name and the settings of `run` and `train`: NAME, then options, of which `--env.` are the task's own.
 
     Raises:
@@ -83,15 +109,22 @@ def parse_task(arguments: list[str], verb: str) -> tuple[str, TrainSettings[Any]
     known = _known()
     name = _name(arguments, known)
     if name is None and set(arguments) & {"-h", "--help"}:
-        parse(TrainSettings[_NoTask], ["--help"], f"ctrlnet {verb} NAME", f"{description} {HINT.format(verb=verb)}")
+        parse(
+            TrainSettings[_NoTask, _NoEngine],
+            ["--help"],
+            f"ctrlnet {verb} NAME",
+            f"{description} {HINT.format(verb=verb)}",
+        )
     if name is None:
         raise UsageError(f"'ctrlnet {verb}' needs the name of a task first: one of {', '.join(known)}.")
+    from ctrlnet.training import Engine
+
     rest = list(arguments)
     rest.remove(name)
     author = _author(name, known)
-    settings: Any = TrainSettings[author]  # type: ignore[valid-type]
+    settings: Any = TrainSettings[author, Engine]  # type: ignore[valid-type]
     told = " ".join((description, *_arguments_of(author)))
-    chosen: TrainSettings[Any] = parse(settings, rest, f"ctrlnet {verb} {name}", told)
+    chosen: TrainSettings[Any, Engine] = parse(settings, rest, f"ctrlnet {verb} {name}", told)
     return name, chosen
 
 

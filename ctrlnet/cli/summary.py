@@ -20,7 +20,7 @@ __all__ = ["heading", "summary"]
 Row = tuple[str, str]
 
 
-def heading(name: str, settings: TrainSettings[Any], folder: Path) -> str:
+def heading(name: str, settings: TrainSettings[Any, Any], folder: Path) -> str:
     """`pendulum, torque limit 0.75, seed 0 -> runs/pendulum`."""
     env = settings.env
     parameters = {one.name: getattr(env, one.name) for one in fields(env)} if is_dataclass(env) else {}

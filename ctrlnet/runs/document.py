@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ctrlnet.errors import RunDamaged, RunFormat
+from ctrlnet.errors import RunDamaged, RunFormat, RunUnfinished
 from ctrlnet.runs.toml import toml_text
 
 FORMAT = 1
 NAME = "run.toml"
+UNFINISHED = "unfinished.toml"  # in its place while the training is under way
 _HEAD = re.compile(rb'format = (\d{1,9})\ndigest = "([0-9a-f]{64})"\n')
 
 
@@ -33,7 +34,7 @@ def read_document(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
     Raises:
         RunFormat: another version wrote it.
-        RunDamaged: it is missing, truncated or edited.
+        RunDamaged: it is missing, truncated or edited (RunUnfinished: the training has not come to an end).
     """
     data = _bytes(path)
     head = _HEAD.match(data)
@@ -54,11 +55,27 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
+        if (folder := _under_way(path.parent)) is not None:
+            raise RunUnfinished(
+                f"The training of {path.parent} has not come to an end; it is under way, or was interrupted, in "
+                f"{folder}. Go on with it: ctrlnet train --resume {path.parent}."
+            ) from error
         if not path.parent.exists():
             raise RunDamaged(f"There is no run {path.parent}. Make one: ctrlnet train NAME --out FOLDER.") from error
         raise RunDamaged(f"{path.parent} is no run, or an incomplete one: it has no {NAME}.") from error
     except NotADirectoryError as error:
         raise RunDamaged(f"{path.parent} is a file; a run is a folder with a {NAME}.") from error
+
+
+def unfinished(target: Path) -> Path:
+    """Where the run `target` is while it is not finished."""
+    target = target if target.name else target.absolute()
+    return target.parent / f"{target.name}.partial"
+
+
+def _under_way(folder: Path) -> Path | None:
+    """The unfinished run that a folder is, or is to become."""
+    return next((one for one in (folder, unfinished(folder)) if (one / UNFINISHED).exists()), None)
 
 
 def _foreign_version(data: bytes) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from ctrlnet.errors import ShapeError, UsageError
@@ -40,7 +41,7 @@ def check_field(field: Any) -> None:
         )
     if not callable(field):
         raise UsageError(f"The field is {field!r}; give a function of states (..., n) with values (..., n).")
-    if isinstance(field, Timed):
+    if isinstance(field, Timed) or torch.compiler.is_compiling():  # a signature cannot be compiled
         return
     if problem := misfit(field, 1):
         raise UsageError(

@@ -5,6 +5,18 @@ from ctrlnet.tasks.environment_task import EnvironmentTask
 from ctrlnet.tasks.fitting import train
 from ctrlnet.tasks.rebuilding import rebuild
 from ctrlnet.tasks.recipe import Recipe
+from ctrlnet.tasks.resuming import resume, run_of
 from ctrlnet.tasks.task import Statement, Task, Trained
 
-__all__ = ["Environment", "EnvironmentTask", "Recipe", "Statement", "Task", "Trained", "rebuild", "train"]
+__all__ = [
+    "Environment",
+    "EnvironmentTask",
+    "Recipe",
+    "Statement",
+    "Task",
+    "Trained",
+    "rebuild",
+    "resume",
+    "run_of",
+    "train",
+]

@@ -25,6 +25,7 @@ from ctrlnet.training import (
     StateSampler,
     check_weights,
     fit,
+    local_device,
     optimizer_named,
     seeded,
 )
@@ -77,9 +78,10 @@ class EnvironmentTask:
 
         Raises:
             NonFinite: a loss, a gradient or a weight became NaN or infinite.
+            Stopped: a signal came; the checkpoint is written.
             UsageError: the device does not exist, or an option is wrong.
         """
-        device = device_named(options.device)
+        device = device_named(local_device(options.device))
         trained = self.untrained(options.seed)
         everything = nn.ModuleDict({"policy": trained.policy, "candidates": nn.ModuleDict(trained.candidates)})
         everything.to(device).train()
@@ -92,7 +94,8 @@ class EnvironmentTask:
     def _fit(self, everything: nn.Module, trained: Trained, options: Options, device: torch.device) -> list[Row]:
         author, recipe = self.environment, self.environment.recipe
         states = StateSampler(author.box, author.equilibrium, options.seed, device)
-        feedback = self._start(trained.policy, states) if recipe.imitation_steps or recipe.gain else None
+        fresh = options.checkpoints is None or options.checkpoints.found is None
+        feedback = self._start(trained.policy, states, fresh) if recipe.imitation_steps or recipe.gain else None
         statements = self.statements(trained.policy, trained.candidates)
         objective = RegionObjective(
             {name: statement.condition for name, statement in statements.items()},
@@ -104,19 +107,32 @@ class EnvironmentTask:
             level=recipe.level,
             margin=recipe.margin,
             band=recipe.band,
-            gain_term=None if feedback is None else partial(feedback.deviation, trained.policy),
+            gain_term=None if feedback is None else partial(feedback.deviations, trained.policy),
+            shares=recipe.shares,
+            seed=options.seed,
         )
         optimizer = optimizer_named(options.optimizer, everything, recipe.optimizers.get(options.optimizer, {}))
-        return fit(objective, list(everything.parameters()), optimizer, recipe.schedule, options.progress)
+        return fit(
+            objective,
+            everything,
+            optimizer,
+            recipe.schedule,
+            options.progress,
+            engine=options.engine,
+            checkpoints=options.checkpoints,
+            metrics=options.metrics,
+        )
 
-    def _start(self, policy: nn.Module, states: StateSampler) -> LinearFeedback:
-        """The linear feedback, once the policy imitates it."""
+    def _start(self, policy: nn.Module, states: StateSampler, fresh: bool) -> LinearFeedback:
+        """The linear feedback, once the policy imitates it; a policy that goes on from a checkpoint once did."""
         author, recipe, device = self.environment, self.environment.recipe, states.device
         gain = author.linear_feedback()[0]
         at, control_at = vector(author.equilibrium, "equilibrium"), vector(author.control_equilibrium, "control")
         limits = author.system.limits
         limit = gain.abs() @ author.box.half_widths if limits is None else limits.half_widths
         feedback = LinearFeedback(*(one.to(device) for one in (gain, at, control_at, limit)))
+        if not fresh:
+            return feedback
         batch = recipe.uniform + recipe.near + recipe.hard
         error = feedback.imitated(policy, states, steps=recipe.imitation_steps, batch=batch)
         _log.info("linear feedback imitated: mean square error %.2e of the limit squared", error)

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import logging
-import platform
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ctrlnet import plugins
 from ctrlnet.errors import UsageError
-from ctrlnet.runs import Run, staged, write_run
+from ctrlnet.runs import CHECKPOINTS, NAME, UNFINISHED, Run, clear_remains, read_document, staged, unfinished, write_run
 from ctrlnet.tasks.environment import Environment
 from ctrlnet.tasks.environment_task import EnvironmentTask
-from ctrlnet.tasks.origin import origin_of
+from ctrlnet.tasks.settings import require_same, settings_of
 from ctrlnet.tasks.task import Options, Task
-from ctrlnet.training import Progress, metrics_csv
+from ctrlnet.training import (
+    Checkpoints,
+    Engine,
+    Metrics,
+    Processes,
+    Progress,
+    State,
+    Stopped,
+    joined,
+    local_device,
+    metrics_csv,
+    newest_whole,
+    unpacked,
+)
 
 _log = logging.getLogger("ctrlnet")
-_PACKAGES = ("ctrlnet", "torch", "numpy", "safetensors")
 _INSTALL = " One of your own gets a name as a plug-in: 'ctrlnet plugins new NAME --kind %s'."
 _ADVICE = {kind: _INSTALL % kind for kind in ("optimizer", "integrator")}
 
@@ -32,12 +46,16 @@ def train(
     device: str = "cpu",
     out: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    any_versions: bool = False,
+    engine: Engine = Engine(),  # noqa: B008  frozen
     progress: Progress | None = None,
 ) -> Run:
     """Train the policy and candidates of a task into a run folder, which appears whole or not at all.
 
     The same seed gives the same weights on the same machine and versions. Training is on one torch device, in the
-    precision of the task's networks.
+    precision of the task's networks, or on one a process under torchrun. Until it ends, the run is the folder
+    OUT.partial with its checkpoints; SIGINT and SIGTERM stop it after one more checkpoint.
 
     Args:
         task: an environment, a task, or the name of an installed one.
@@ -46,29 +64,107 @@ def train(
         device: of torch, "cpu" or "cuda".
         out: the folder; runs/NAME when None.
         overwrite: replace a run that is there already, once the new one is complete.
+        resume: go on where an interrupted training into the same folder stands, bit for bit on the CPU; begin where
+            there is none; a finished run is left as it is.
+        any_versions: resume with other versions of packages and plug-ins too.
+        engine: precision, parts of a batch, compilation, checkpoints.
         progress: called with (step, steps, row of metrics.csv) now and then.
 
     Raises:
-        RunExists: the folder is there already.
+        RunExists: the folder is there already, or an unfinished training of it.
         NonFinite: NaN or infinity in loss, gradient or weights.
-        UsageError: no such plug-in or device, a task that cannot be meant.
+        Stopped: (a KeyboardInterrupt) a signal came, and the checkpoint is written.
+        UsageError: no such plug-in or device, a task that cannot be meant, or to be resumed is another training.
     """
     told = task_of(task)
     _check_options(optimizer=optimizer, integrator=integrator, device=device, seed=seed)
-    options = Options(optimizer, integrator, seed, device, progress)
-    settings = _settings(told, options)
-    if not (origin := settings["task"]["plugin"])["importable"]:
+    target = Path("runs") / told.name if out is None else Path(out)
+    options = Options(optimizer, integrator, seed, device, progress, engine)
+    with joined(device) as processes:
+        settings = settings_of(told, options, processes.size)
+        if resume and _finished(target):
+            require_same(Run(target).settings, settings, any_versions=any_versions)
+            clear_remains(target)
+            return Run(target)
+        begun = _begun(target, settings, any_versions) if resume else {}
+        overwrite = overwrite or bool(begun.get("overwrite", False))
+        try:
+            _train(told, options, target, settings, processes, overwrite=overwrite, resume=resume, known=bool(begun))
+        except Stopped as stop:
+            raise Stopped(f"{stop} Go on: ctrlnet train --resume {target}", stop.number) from None
+        processes.wait()
+        return Run(target)
+
+
+def _train(
+    task: Task,
+    options: Options,
+    target: Path,
+    settings: dict[str, Any],
+    processes: Processes,
+    *,
+    overwrite: bool,
+    resume: bool,
+    known: bool,
+) -> None:
+    """Train in the unfinished folder; process 0 writes, the others are told what it has found there.
+
+    `known` says that the folder's settings have been compared; without them those of the checkpoint are.
+    """
+    engine, first = options.engine, processes.rank == 0
+    begun = {"overwrite": overwrite, "engine": asdict(engine)}
+    if first and not (origin := settings["task"]["plugin"])["importable"]:
         _log.warning("the run will not be rebuilt from its folder: %s cannot be imported again", origin["value"])
-    with staged(Path("runs") / told.name if out is None else Path(out), overwrite) as folder:
-        trained = told.train(options)
-        write_run(
-            folder,
-            settings,
-            policy=trained.policy.state_dict(),
-            candidates={name: module.state_dict() for name, module in trained.candidates.items()},
-            metrics=metrics_csv(trained.rows),
+    place = staged(target, overwrite, resume=resume, settings={**settings, "begun": begun})
+    with place if first else nullcontext(unfinished(target)) as folder:
+        found = _found(folder, processes, options.device) if resume else None
+        if found is not None and not known:
+            require_same(found["settings"], settings)
+        checkpoints = Checkpoints(
+            folder / CHECKPOINTS,
+            found,
+            every_seconds=engine.checkpoint_seconds,
+            every_steps=engine.checkpoint_steps,
+            keep=engine.keep,
+            settings=settings,
         )
-    return Run(Path("runs") / told.name if out is None else out)
+        metrics = Metrics(folder, engine.tensorboard) if first else None
+        trained = task.train(replace(options, checkpoints=checkpoints, metrics=metrics))
+        if first:
+            write_run(
+                folder,
+                settings,
+                policy=trained.policy.state_dict(),
+                candidates={name: module.state_dict() for name, module in trained.candidates.items()},
+                metrics=metrics_csv(trained.rows),
+            )
+
+
+def _found(folder: Path, processes: Processes, device: str) -> State | None:
+    """The newest whole checkpoint, the same in all processes."""
+    data = newest_whole(folder / CHECKPOINTS) if processes.rank == 0 else b""
+    data = processes.bytes_of_first(data, torch.device(local_device(device)))
+    if not data:
+        _log.info("%s has no checkpoint: the training begins", folder)
+        return None
+    state = unpacked(data, str(folder))
+    _log.info("going on after step %d", state["place"]["step"])
+    return state
+
+
+def _finished(target: Path) -> bool:
+    return (target / NAME).exists() and not unfinished(target).exists()
+
+
+def _begun(target: Path, settings: dict[str, Any], any_versions: bool) -> dict[str, Any]:
+    """How the training in the unfinished folder was begun, which has to be the one that is to go on."""
+    path = unfinished(target) / UNFINISHED
+    if not path.exists():
+        return {}
+    kept, _ = read_document(path)
+    begun: dict[str, Any] = kept.pop("begun", {})
+    require_same(kept, settings, any_versions=any_versions)
+    return begun
 
 
 def task_of(task: Environment | Task | str) -> Task:
@@ -98,24 +194,3 @@ def _check_options(*, seed: object, **names: object) -> None:
             raise UsageError(f"{option} is {name!r}; give a name: {allowed}.{_ADVICE.get(option, '')}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1, such as 0.")
-
-
-def _settings(task: Task, options: Options) -> dict[str, Any]:
-    """What run.toml says: how to build the task again, how it was trained, with which versions."""
-    plugin = {
-        kind: {"name": name, **plugins.provenance(f"{kind}s", name)}
-        for kind, name in (("optimizer", options.optimizer), ("integrator", options.integrator))
-    }
-    return {
-        "task": {"name": task.name, "parameters": task.parameters, "plugin": origin_of(task)},
-        "training": {"seed": options.seed, "device": options.device, "recipe": task.recipe_settings()},
-        "plugins": plugin,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from torch import Tensor, nn
 
@@ -84,21 +84,34 @@ def rebuild(run: Run | str | Path) -> Rebuilt:
         NonFinite: NaN or infinity among the weights.
     """
     run = run if isinstance(run, Run) else Run(run)
-    origin = run.origin
+    return assembled(run, task_at(run.settings.get("task", {}), str(run.path)))
+
+
+def task_at(kept: Mapping[str, Any], place: str) -> Task:
+    """The task that run.toml tells of, built anew.
+
+    Args:
+        kept: its name, parameters and plug-in.
+        place: the folder, named in errors.
+
+    Raises:
+        UsageError: it cannot be imported again, or not here (NameNotFound: no such plug-in).
+    """
+    origin, parameters = kept.get("plugin", {}), kept.get("parameters", {})
     if not origin.get("importable", False):
         raise UsageError(
-            f"{run.path} was made of objects that cannot be imported again: {origin.get('value', 'unknown')} is no "
+            f"{place} was made of objects that cannot be imported again: {origin.get('value', 'unknown')} is no "
             "installed plug-in, and no class of an importable module that its fields build again. The run can be "
             "checked and reported; to certify or validate it, move the class to the top level of a module other than "
             "the script that runs, or install it as a plug-in, and train again."
         )
     if origin["kind"] == OBJECT:
-        return assembled(run, task_of(environment_at(origin["value"], run.parameters)))
-    name = f"{origin['distribution']}:{run.name}"
+        return task_of(environment_at(origin["value"], parameters))
+    name = f"{origin['distribution']}:{kept.get('name', '')}"
     current = plugins.provenance(origin["kind"], name)
     if current["version"] != origin["version"]:
-        _log.warning("%s was made with %s %s; %s is installed", run.path, name, origin["version"], current["version"])
-    return assembled(run, task_of(plugins.make(name, **run.parameters)))
+        _log.warning("%s was made with %s %s; %s is installed", place, name, origin["version"], current["version"])
+    return task_of(plugins.make(name, **parameters))
 
 
 def assembled(run: Run, task: Task) -> Rebuilt:

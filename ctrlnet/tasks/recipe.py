@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, final
 
 from ctrlnet.errors import UsageError
-from ctrlnet.training import Batch, LossWeights, Schedule, Trajectories
+from ctrlnet.training import SHAPES, Batch, LossWeights, Schedule, Shape, Trajectories
 
 
 @final
@@ -24,7 +24,10 @@ class Recipe:
     Attributes:
         steps: of the optimizer.
         repairs, repair_steps, probe: rounds of repair at most; steps of one; states it looks at for violations.
+        rate: shape of the learning rate after its rise, "cosine", "linear" or "constant".
         warm_up, clip: share of steps in which the learning rate rises; largest norm of a gradient.
+        patience, validation: the steps end early after so many rows without violation among so many fixed states;
+            patience 0 never ends them early, so that the region grows for as long as it can.
         optimizers: options of each optimizer plug-in, by name; one that is not listed uses its own defaults.
         state_cost, control_cost: diagonals of Q and R of the linear-quadratic feedback; one number stands for all.
         imitation_steps: that fit the policy to it; 0 leaves the policy as the author made it.
@@ -32,6 +35,7 @@ class Recipe:
         margin: share by which the trained rate exceeds the rate asked for; a proof needs this slack.
         band: share by which the trained level exceeds `level`.
         violation, containment, growth, gain, trajectories: weights of the terms; 0 leaves one out.
+        shares: weights of the conditions among each other, by name; 1 for one that is not listed.
         uniform, near, hard, faces, pool, refresh: states sampled in a step.
         trajectory_count, horizon, instants: of the trajectories in the loss [-], [s], [-].
 
@@ -43,6 +47,9 @@ class Recipe:
     repairs: int = Schedule.repairs
     repair_steps: int = Schedule.repair_steps
     probe: int = Schedule.probe
+    rate: Shape = Schedule.rate
+    patience: int = Schedule.patience
+    validation: int = Schedule.validation
     warm_up: float = Schedule.warm_up
     clip: float = Schedule.clip
     optimizers: Mapping[str, Mapping[str, Any]] = field(
@@ -63,6 +70,7 @@ class Recipe:
     growth: float = LossWeights.growth
     gain: float = LossWeights.gain
     trajectories: float = LossWeights.trajectories
+    shares: Mapping[str, float] = field(default_factory=dict)
     uniform: int = Batch.uniform
     near: int = Batch.near
     hard: int = Batch.hard
@@ -75,8 +83,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require(self, "at least 1", 1, "steps", "uniform", "near", "faces", "pool", "refresh")
-        _require(self, "at least 1", 1, "trajectory_count", "repair_steps", "probe")
-        _require(self, "at least 0", 0, "imitation_steps", "repairs", "hard", "margin", "band", "warm_up")
+        _require(self, "at least 1", 1, "trajectory_count", "repair_steps", "probe", "validation")
+        _require(self, "at least 0", 0, "imitation_steps", "repairs", "patience", "hard", "margin", "band", "warm_up")
         _require(self, "at least 0", 0, "violation", "containment", "growth", "gain", "trajectories")
         _require(self, "above 0", math.ulp(0.0), "clip", "level", "horizon")
         _require(self, "at least 2", 2, "instants")
@@ -84,6 +92,13 @@ class Recipe:
             cost = getattr(self, name)
             if not all(isinstance(one, (float, int, Fraction)) and 0 <= one < math.inf for one in _entries(cost)):
                 raise UsageError(f"{name} of the recipe is {cost!r}; give numbers at least 0, one or one a coordinate.")
+        if self.rate not in SHAPES:
+            raise UsageError(f"rate of the recipe is {self.rate!r}; allowed are {', '.join(SHAPES)}.")
+        shares = self.shares.values() if isinstance(self.shares, Mapping) else [None]
+        if not all(isinstance(one, (float, int, Fraction)) and 0 <= one < math.inf for one in shares):
+            raise UsageError(
+                f"shares of the recipe is {self.shares!r}; give numbers at least 0 by name of a condition."
+            )
         if not isinstance(self.optimizers, Mapping):
             raise UsageError(f"optimizers of the recipe is {self.optimizers!r}; give options by name of the plug-in.")
 
@@ -92,6 +107,9 @@ class Recipe:
         """Length and learning rate."""
         return Schedule(
             steps=self.steps,
+            rate=self.rate,
+            patience=self.patience,
+            validation=self.validation,
             warm_up=self.warm_up,
             clip=self.clip,
             repairs=self.repairs,

@@ -11,7 +11,7 @@ from torch import nn
 from ctrlnet.conditions import ExponentialStability
 from ctrlnet.sets import Box
 from ctrlnet.systems import ClosedLoop
-from ctrlnet.training.loop import Progress, Row
+from ctrlnet.training import Checkpoints, Engine, Metrics, Progress, Row
 
 
 @final
@@ -24,6 +24,9 @@ class Options:
         seed: of every random number.
         device: of torch.
         progress: called with (step, steps, row).
+        engine: precision, parts of a batch, compilation.
+        checkpoints: where the training is kept, and what it goes on from; None keeps nothing.
+        metrics: takes the rows as they come; None takes none.
     """
 
     optimizer: str = "adamw"
@@ -31,6 +34,9 @@ class Options:
     seed: int = 0
     device: str = "cpu"
     progress: Progress | None = None
+    engine: Engine = Engine()  # noqa: RUF009  frozen
+    checkpoints: Checkpoints | None = None
+    metrics: Metrics | None = None
 
 
 class Trained(NamedTuple):

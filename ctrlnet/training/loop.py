@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from signal import SIGTERM
 from time import perf_counter
-from typing import Protocol, TypeAlias, final
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ctrlnet.errors import NonFinite
+from ctrlnet.training.checkpoint import Checkpoints, load_optimizer, load_weights, random_state, restore_random
+from ctrlnet.training.descent import Descent, Loss
+from ctrlnet.training.distributed import Processes
+from ctrlnet.training.engine import Engine
+from ctrlnet.training.finite import check_finite
+from ctrlnet.training.metrics import Metrics, Row
+from ctrlnet.training.packing import State
+from ctrlnet.training.schedule import Schedule
+from ctrlnet.training.signals import StopFlag, Stopped, stoppable
 
 _log = logging.getLogger("ctrlnet")
 
-Row: TypeAlias = dict[str, float]
 Progress: TypeAlias = Callable[[int, int, Row], object]
 
 
-class Objective(Protocol):
-    """What a training minimises: the sum of its terms."""
-
-    def __call__(self, step: int, share: float) -> Mapping[str, Tensor]:
-        """Scalar terms by name, for step 1, 2, ...; `share` of the training is over."""
-        ...
+class Objective(Loss, Protocol):
+    """What a training minimises, and how it is watched and kept."""
 
     def watch(self) -> Mapping[str, float]:
         """Figures for the rows of metrics.csv."""
@@ -38,153 +40,209 @@ class Objective(Protocol):
         """Look for violations among so many states, remember the worst, say how many there are."""
         ...
 
+    def validate(self, count: int) -> int:
+        """How many of so many fixed states violate; asked for only where the schedule has a patience."""
+        ...
 
-@final
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
+    def state_dict(self) -> State:
+        """All that later steps depend on, generators included; asked for only with checkpoints."""
+        ...
 
-    Attributes:
-        steps: of the optimizer.
-        warm_up: share of the steps over which the learning rate rises from a 25th to the optimizer's own; it then
-            falls to nearly nothing along a cosine.
-        clip: largest norm of the gradient; longer ones are shortened.
-        rows: of metrics.csv.
-        repairs: at most so many rounds that look for remaining violations and train on them.
-        repair_steps: of a round, at a fifth of the learning rate.
-        probe: states that a round looks at.
-    """
-
-    steps: int = 1500
-    warm_up: float = 0.1
-    clip: float = 1.0
-    rows: int = 100
-    repairs: int = 8
-    repair_steps: int = 100
-    probe: int = 131072
-
-    @property
-    def total(self) -> int:
-        """Steps if every round is needed."""
-        return self.steps + self.repairs * self.repair_steps
-
-    def factor(self, step: int) -> float:
-        """The learning rate at step 0, 1, ... relative to the optimizer's own."""
-        if step >= self.steps:
-            return 0.2 * _cosine((step - self.steps) % max(1, self.repair_steps) / max(1, self.repair_steps))
-        rise = max(1.0, self.warm_up * self.steps)
-        if step < rise:
-            return 0.04 + 0.96 * step / rise
-        return _cosine((step - rise) / max(1.0, self.steps - rise))
-
-    def reports(self, step: int) -> bool:
-        """Whether step 1, 2, ... gives a row: the first, the last, and every so many in between."""
-        return step in (1, self.steps) or step % max(1, self.steps // self.rows) == 0
+    def load_state_dict(self, state: State) -> None:
+        """Go on as the objective that gave the state."""
+        ...
 
 
 def fit(
     objective: Objective,
-    parameters: Sequence[nn.Parameter],
+    parameters: nn.Module | Sequence[nn.Parameter],
     optimizer: Optimizer,
     schedule: Schedule,
     progress: Progress | None = None,
+    *,
+    engine: Engine = Engine(),  # noqa: B008  frozen
+    checkpoints: Checkpoints | None = None,
+    metrics: Metrics | None = None,
 ) -> list[Row]:
     """Minimise an objective, then repair what violations remain.
 
     Args:
         objective: gives the terms of each step.
-        parameters: what the optimizer moves.
-        optimizer: a torch optimizer.
+        parameters: what the optimizer moves, or the module that holds it.
+        optimizer: a torch optimizer over them.
         schedule: length and learning rate.
         progress: called with (step, steps, row) at every row; steps is the most there can be.
+        engine: how it is carried out.
+        checkpoints: where the training is kept, and what it goes on from; None keeps nothing.
+        metrics: grows by every row.
 
     Returns:
         rows of step, loss, its terms, what the objective watches, learning_rate, seconds.
 
     Raises:
         NonFinite: a term, the gradient or a weight is NaN or infinite; the message names the step and the term.
+        Stopped: SIGINT or SIGTERM came; the checkpoint after the last step is written.
+        UsageError: the checkpoint to go on from does not fit.
     """
-    work = _Work(objective, parameters, optimizer, schedule, progress)
-    work.go_on(schedule.steps)
-    for round_ in range(schedule.repairs):
-        violations = objective.seek(schedule.probe)
-        _log.info("after step %d: %d of %d states violate", work.step, violations, schedule.probe)
-        if violations == 0:
-            break
-        work.go_on(schedule.steps + (round_ + 1) * schedule.repair_steps)
-    check_finite({f"weight {i}": weight.detach().sum() for i, weight in enumerate(parameters)}, work.step)
+    module = parameters if isinstance(parameters, nn.Module) else nn.ParameterList(parameters)
+    work = _Work(objective, module, optimizer, schedule, engine, checkpoints)
+    work.listeners = (progress, metrics)
+    if metrics is not None:
+        metrics.begin(work.rows)
+    try:
+        with nullcontext(StopFlag()) if checkpoints is None else stoppable() as flag:
+            work.run(flag)
+    except NonFinite as cause:
+        raise NonFinite(f"{cause} {_kept(checkpoints)}") from None
+    finally:
+        if metrics is not None:
+            metrics.close()
     return work.rows
+
+
+def _kept(checkpoints: Checkpoints | None) -> str:
+    if checkpoints is None or checkpoints.newest is None:
+        return "Nothing was written."
+    return f"The last good checkpoint is kept: {checkpoints.newest}. Going on from it as it is would end here again."
 
 
 class _Work:
     """A training under way."""
 
+    listeners: tuple[Progress | None, Metrics | None] = (None, None)
+
     def __init__(
         self,
         objective: Objective,
-        parameters: Sequence[nn.Parameter],
+        module: nn.Module,
         optimizer: Optimizer,
         schedule: Schedule,
-        progress: Progress | None,
+        engine: Engine,
+        checkpoints: Checkpoints | None,
     ) -> None:
-        self.objective, self.parameters, self.optimizer = objective, parameters, optimizer
-        self.schedule, self.progress = schedule, progress
-        self.rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
-        self.step, self.rows, self.start = 0, list[Row](), perf_counter()
+        self.objective, self.module, self.optimizer = objective, module, optimizer
+        self.schedule, self.checkpoints, self.processes = schedule, checkpoints, Processes()
+        self.descent = Descent(objective, module, optimizer, schedule.clip, engine, self.processes)
+        self.step, self.skipped, self.rounds, self.clean = 0, 0, 0, 0
+        self.rows, self.before, self.start = list[Row](), 0.0, perf_counter()
+        rates = [group.get("lr") for group in optimizer.param_groups]
+        self._own_rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+        if checkpoints is not None and checkpoints.found is not None:
+            self._restore(checkpoints.found)
+        self.processes.like_first([one.detach() for one in module.state_dict().values()])
 
-    def go_on(self, until: int) -> None:
-        """Take steps up to and including number `until`."""
-        while self.step < until:
+    @property
+    def place(self) -> int:
+        """In the schedule; steps that an early end has left out count."""
+        return self.step + self.skipped
+
+    def run(self, flag: StopFlag) -> None:
+        """Take all steps and rounds."""
+        schedule = self.schedule
+        while True:
+            self._go_on(flag)
+            if self.rounds == schedule.repairs:
+                break
+            violations = self.objective.seek(schedule.probe)
+            _log.info("after step %d: %d of %d states violate", self.step, violations, schedule.probe)
+            if violations == 0:
+                break
+            self.rounds += 1
+        self._check_good()
+        if signal := self._stop_asked(flag):  # it came when no step was left to take
+            self._keep(signal)
+
+    def _go_on(self, flag: StopFlag) -> None:
+        """Take steps up to the end of the schedule or of the present round of repair."""
+        while self.place < self._until:
+            self._set_rates(self.schedule.factor(self.place))
             self.step += 1
-            terms = self.objective(self.step, min(1.0, (self.step - 1) / self.schedule.steps))
-            self._descend(terms)
-            if self.schedule.reports(self.step) or self.step == until:
+            terms = self.descent(self.step, min(1.0, (self.place - 1) / self.schedule.steps))
+            if self.schedule.reports(self.place) or self.place == self._until:
                 self._report(terms)
-            self.rate.step()
+            self._keep(self._stop_asked(flag))
 
-    def _descend(self, terms: Mapping[str, Tensor]) -> None:
-        check_finite(terms, self.step)
-        self.optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        length = nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
-        check_finite({"gradient": length}, self.step)
-        self.optimizer.step()
+    @property
+    def _until(self) -> int:
+        return self.schedule.steps + self.rounds * self.schedule.repair_steps
+
+    def _set_rates(self, factor: float) -> None:
+        for group, own in zip(self.optimizer.param_groups, self._own_rates, strict=True):
+            if isinstance(own, Tensor):
+                group["lr"].fill_(own * factor)
+            elif own is not None:
+                group["lr"] = own * factor
 
     def _report(self, terms: Mapping[str, Tensor]) -> None:
+        self.descent.watch.look()
         values = {name: term.item() for name, term in terms.items()}
         row = {"step": self.step, "loss": sum(values.values()), **values, **self.objective.watch()}
-        row["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
-        row["seconds"] = perf_counter() - self.start
+        row["learning_rate"] = float(self.optimizer.param_groups[0].get("lr", 0.0))
+        row["seconds"] = self._elapsed
         self.rows.append(row)
-        if self.progress is not None:
-            self.progress(self.step, self.schedule.total, row)
+        self._end_early()
+        progress, metrics = self.listeners
+        if metrics is not None:
+            metrics.add(row)
+        if progress is not None:
+            progress(self.step, self.schedule.total - self.skipped, row)
 
+    def _end_early(self) -> None:
+        """Leave the rest of the steps out once the validation states have shown no violation often enough."""
+        if not self.schedule.patience or self.place >= self.schedule.steps:
+            return
+        violations = self.objective.validate(self.schedule.validation)
+        self.clean = 0 if violations else self.clean + 1
+        if self.clean >= self.schedule.patience:
+            self.skipped = self.schedule.steps - self.step
+            _log.info("no violation in the last %d rows: the steps end at %d", self.clean, self.step)
 
-def _cosine(share: float) -> float:
-    """From 1 to nearly 0 as `share` goes from 0 to 1."""
-    return 1e-5 + (1 - 1e-5) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    def _stop_asked(self, flag: StopFlag) -> int:
+        """The signal that any of the processes has got, looked at where nobody has to wait for it."""
+        if self.processes.size == 1:
+            return flag.number
+        if self.descent.device.type != "cpu" and not self.schedule.reports(self.place):
+            return 0
+        asked = int(self.processes.sum(torch.tensor([flag.number], device=self.descent.device)))
+        return flag.number or (SIGTERM if asked else 0)
 
+    def _keep(self, signal: int) -> None:
+        """Write a checkpoint where one is due or the training is to stop."""
+        if self.checkpoints is None:
+            return
+        if self.processes.rank == 0 and (signal or self.checkpoints.due(self.step)):
+            self._check_good()
+            self.checkpoints.save(self.step, self._state())
+        if signal:
+            raise Stopped(f"The training was stopped after step {self.step}; nothing of it is lost.", signal)
 
-def check_finite(terms: Mapping[str, Tensor], step: int) -> None:
-    """Refuse NaN and infinity.
+    def _check_good(self) -> None:
+        self.descent.watch.look()
+        weights = {f"weight {i}": weight.detach().sum() for i, weight in enumerate(self.module.parameters())}
+        check_finite(weights, self.step)
 
-    Raises:
-        NonFinite: naming step and term.
-    """
-    broken = [name for name, term in terms.items() if not bool(torch.isfinite(term.detach()).all())]
-    if broken:
-        values = ", ".join(f"{name} = {terms[name].detach().tolist()}" for name in broken)
-        raise NonFinite(
-            f"Training stopped at batch {step}: {values}. Nothing was written. Look for a division by zero or a "
-            "logarithm in the dynamics or V, or lower the learning rate."
-        )
+    @property
+    def _elapsed(self) -> float:
+        return self.before + perf_counter() - self.start
 
+    def _state(self) -> State:
+        """Everything that the next step depends on."""
+        return {
+            "place": {name: getattr(self, name) for name in ("step", "skipped", "rounds", "clean")},
+            "seconds": self._elapsed,
+            "rows": self.rows,
+            "weights": dict(self.module.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "rates": self._own_rates,
+            "random": random_state(self.descent.device),
+            "objective": self.objective.state_dict(),
+        }
 
-def metrics_csv(rows: Iterable[Row]) -> bytes:
-    """The rows as the bytes of metrics.csv, one header line, the columns of the first row."""
-    rows = list(rows)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["step"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.9g}" for name, value in row.items()} for row in rows)
-    return text.getvalue().encode()
+    def _restore(self, state: State) -> None:
+        for name, value in state["place"].items():
+            setattr(self, name, value)
+        self.before, self.rows, self._own_rates = state["seconds"], list(state["rows"]), state["rates"]
+        load_weights(self.module, state["weights"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.objective.load_state_dict(state["objective"])
+        restore_random(state["random"], self.descent.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ctrlnet import plugins
-from ctrlnet.errors import NonFinite, UsageError
+from ctrlnet.errors import NonFinite, UsageError, nearest
+
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_GIVEN = ("self", "module", "params")  # arguments that are no options
 
 
 def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) -> Optimizer:
@@ -21,6 +25,7 @@ def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) ->
         UsageError: an option that it does not take (NameNotFound: no such optimizer).
     """
     author = plugins.load("optimizers", name)
+    _require_options(name, options, optimizer_options(author))
     try:
         if hasattr(author, "for_module"):
             optimizer: Optimizer = author.for_module(module, **options)
@@ -29,6 +34,31 @@ def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) ->
     except TypeError as cause:
         raise UsageError(f"The optimizer '{name}' does not take the options {dict(options)}: {cause}.") from cause
     return optimizer
+
+
+def optimizer_options(author: Any) -> tuple[str, ...] | None:
+    """The options that an optimizer takes by name; None where its signatures do not tell.
+
+    `for_module` hands on to the constructor what it does not name, and a constructor to that of its base class.
+    """
+    found: dict[str, None] = {}
+    for_module = getattr(author, "for_module", None)
+    constructors = [vars(base)["__init__"] for base in getattr(author, "__mro__", ()) if "__init__" in vars(base)]
+    for called in [for_module, *constructors] if for_module is not None else constructors:
+        parameters = list(signature(called).parameters.values())
+        found |= {one.name: None for one in parameters if one.kind in _BY_NAME and one.name not in _GIVEN}
+        if not any(one.kind is Parameter.VAR_KEYWORD for one in parameters):
+            return tuple(found)
+    return None
+
+
+def _require_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...] | None) -> None:
+    """Refuse an option that does not exist, with the nearest one that does."""
+    for option in options:
+        if allowed is not None and option not in allowed:
+            listing = f"Options: {', '.join(allowed) or 'none'}."
+            parts = (f"The optimizer '{name}' has no option {option!r}.", nearest(option, allowed), listing)
+            raise UsageError(" ".join(filter(None, parts)))
 
 
 @contextmanager

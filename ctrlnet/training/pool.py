@@ -30,6 +30,15 @@ class HardStates:
         self._states = states
         self._pool = states.uniform(size)
 
+    @property
+    def states(self) -> Tensor:
+        """The pool, (size, n)."""
+        return self._pool
+
+    @states.setter
+    def states(self, states: Tensor) -> None:
+        self._pool = states.to(self._pool.device)
+
     def draw(self, count: int) -> Tensor:
         """States near those of the pool, (count, n)."""
         return self._states.around(self._pool[self._states.choose(len(self._pool), count)])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ctrlnet.policies import Feedback
-from ctrlnet.training.loop import check_finite
+from ctrlnet.training.finite import check_finite
 from ctrlnet.training.states import StateSampler
 from ctrlnet.types import Field
 
@@ -58,14 +58,18 @@ class LinearFeedback:
         return error.item()
 
     def deviation(self, policy: nn.Module, x: Tensor, shrink: float = 0.025) -> Tensor:
-        """Mean of |π(y) - u* + K (y - x*)|² / |y - x*|²  over  y = x* + shrink (x - x*), a scalar; x is (k, n).
+        """Mean of `deviations` over the states x, (k, n): a scalar."""
+        return self.deviations(policy, x, shrink).mean()
+
+    def deviations(self, policy: nn.Module, x: Tensor, shrink: float = 0.025) -> Tensor:
+        """|π(y) - u* + K (y - x*)|² / |y - x*|²  at  y = x* + shrink (x - x*); x is (k, n), the result (k,).
 
         It holds the linearised loop near the linear feedback. Without it nothing keeps a trained gain from growing
         until no real control rate can follow it.
         """
         step = shrink * (x - self.at)
         error = unsaturated(policy)(self.at + step) - self(self.at + step)
-        return (error.square().sum(-1) / step.square().sum(-1)).mean()
+        return error.square().sum(-1) / step.square().sum(-1)
 
 
 def unsaturated(policy: nn.Module) -> Field:

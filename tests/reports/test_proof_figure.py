@@ -224,6 +224,22 @@ def test_a_chain_of_barriers_shows_both_boundaries():
     assert len(points) > 100 and psi == pytest.approx(0, abs=1e-3)
 
 
+def test_a_chain_under_a_force_shows_both_boundaries_in_every_plane():
+    walls = HighOrderInvariance(lambda x: 1 - x[..., 0] ** 2, rates=(4, 4))
+    pushed = Disturbed(lambda x, d: cart(x) + torch.cat([torch.zeros_like(d), d], -1), Box([-2], [2]))
+    verdict = certify(walls, pushed, Box([-1.5, -2], [1.5, 2]))
+    assert verdict.status == "certified"
+    (still,) = draw_proof(certify(walls, cart, Box([-1.5, -2], [1.5, 2]))).axes
+    (axes,) = draw_proof(verdict).axes
+    (other,) = draw_proof(verdict, axes=(0, 2), at=[0, 0.5, 1]).axes
+    assert {"h = 0", "ψ₁ = 0"} <= set(labels(axes)) & set(labels(other))
+    one, two = (
+        [part for part in shown.collections if isinstance(part, QuadContourSet)][1].get_paths()[0].vertices
+        for shown in (still, axes)
+    )
+    assert one == pytest.approx(two)
+
+
 def test_both_trees_of_a_bound_from_step_to_step_are_drawn():
     push = Box([-0.05], [0.05])
     shaken = DiscreteMap(lambda x, d: 0.5 * x + torch.cat([torch.zeros_like(d), d], -1), push)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ctrlnet.errors import RunExists
-from ctrlnet.runs import staged
+from ctrlnet.errors import RunDamaged, RunExists
+from ctrlnet.runs import Run, staged
 from ctrlnet.runs.document import NAME
 
 
@@ -85,7 +85,7 @@ def test_a_failed_swap_puts_the_old_run_back(tmp_path: Path, monkeypatch: pytest
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
-        if self.name.endswith(".aside"):
+        if self.name.endswith(".partial"):
             raise KeyboardInterrupt
         return rename(self, target)
 
@@ -107,3 +107,25 @@ def test_permissions_follow_the_users_mask(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert (parent / "run").stat().st_mode & 0o777 == 0o750
+
+
+def test_an_interrupted_training_is_kept_and_gone_on_with(tmp_path: Path) -> None:
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt), staged(tmp_path / "run", resume=resume) as folder:
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            (folder / "checkpoints" / "step-1.checkpoint").write_text("state")
+            raise KeyboardInterrupt
+    assert names(tmp_path) == ["run.partial"]
+    assert names(tmp_path / "run.partial") == ["checkpoints", "unfinished.toml"]
+    with pytest.raises(RunExists, match="--resume"), staged(tmp_path / "run"):
+        pytest.fail("the block was entered")
+    with staged(tmp_path / "run", overwrite=True) as folder:
+        assert names(folder) == ["unfinished.toml"]
+        (folder / NAME).write_text("new")
+    assert names(tmp_path / "run") == [NAME]
+
+
+def test_a_folder_without_a_name_is_told_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunDamaged, match="no run"):
+        Run(".")

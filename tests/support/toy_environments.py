@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -55,6 +55,20 @@ class Cart(Environment):
     @property
     def recipe(self) -> Recipe:
         return self.recipe_
+
+
+@dataclass(frozen=True)
+class Patient(Cart):
+    """Trained for as long as the tests need that interrupt it."""
+
+    steps: int = 60
+
+    name: ClassVar[str] = "toy_patient"
+
+    @property
+    def recipe(self) -> Recipe:
+        # more margin than there can be, so that violations remain and both rounds of repair are needed
+        return replace(QUICK, steps=self.steps, repairs=2, repair_steps=self.steps // 4, margin=50.0)
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,25 @@ def test_networks_of_single_precision_train_and_are_proved_as_they_are(tmp_path:
     assert verdict.report.ok
 
 
+@dataclass(frozen=True)
+class Half(Single):
+    """All its networks are of single precision, as bf16 wants it."""
+
+    def candidates(self, seed: int = 0) -> dict[str, torch.nn.Module]:
+        network = mlp((2, 4, 4), seed=seed + 1, dtype=torch.float32)
+        return {"V": ctrlnet.NeuralCandidate(network, self.linear_feedback()[1])}
+
+
+def test_bf16_trains_what_is_saved_and_proved_in_single_precision(tmp_path: Path) -> None:
+    own, half = (train(Half(), out=tmp_path / name, engine=ctrlnet.Engine(precision=name)) for name in ("own", "bf16"))
+    assert not same(own, half)
+    assert {one.dtype for one in weights_of(half).values()} == {torch.float32}
+    rebuilt = rebuild(half)
+    saved = half.policy_weights()
+    assert all(torch.equal(one, saved[name]) for name, one in rebuilt.policy.state_dict().items())
+    assert half.settings["training"]["engine"]["precision"] == "bf16"
+
+
 def test_weights_of_another_shape_are_told(tmp_path: Path) -> None:
     run = train(toys.Cart(), out=tmp_path / "run")
     with pytest.raises(RunDamaged, match="do not fit"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -18,13 +18,23 @@ from ctrlnet.training import Row, Schedule, fit, metrics_csv
 class Parabola:
     """loss = |w - 3|², with as many violations as it is told to have."""
 
-    def __init__(self, violations: int = 0, spoil: Callable[[int, Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        violations: int = 0,
+        spoil: Callable[[int, Tensor], Tensor] | None = None,
+        invalid: Sequence[int] | None = None,
+    ) -> None:
         self.w = nn.Parameter(torch.zeros(2, dtype=torch.float64))
         self.violations, self.spoil, self.sought = violations, spoil, 0
+        self.invalid = None if invalid is None else iter(invalid)
 
-    def __call__(self, step: int, share: float) -> dict[str, Tensor]:
+    def draw(self, step: int) -> dict[str, Tensor]:
+        self.step = step
+        return {}
+
+    def terms(self, states: dict[str, Tensor], share: float, mean: object) -> dict[str, Tensor]:
         loss = (self.w - 3).square().sum()
-        return {"distance": loss if self.spoil is None else self.spoil(step, loss), "share": 0 * loss + share}
+        return {"distance": loss if self.spoil is None else self.spoil(self.step, loss), "share": 0 * loss + share}
 
     def watch(self) -> dict[str, float]:
         return {"violating": 0.25}
@@ -33,9 +43,21 @@ class Parabola:
         self.sought += 1
         return max(0, self.violations - self.sought)
 
+    def validate(self, count: int) -> int:
+        assert self.invalid is not None
+        return next(self.invalid)
 
-def trained(objective: Parabola, schedule: Schedule, **options: object) -> list[Row]:
-    optimizer = torch.optim.Adam([objective.w], lr=0.1)
+    def state_dict(self) -> dict[str, int]:
+        return {"sought": self.sought}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.sought = state["sought"]
+
+
+def trained(
+    objective: Parabola, schedule: Schedule, optimizer: torch.optim.Optimizer | None = None, **options: object
+) -> list[Row]:
+    optimizer = optimizer or torch.optim.Adam([objective.w], lr=0.1)
     return fit(objective, [objective.w], optimizer, schedule, **options)  # type: ignore[arg-type]
 
 
