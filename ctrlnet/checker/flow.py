@@ -25,7 +25,9 @@ x(t) - y(t) = (I + t N) e with N in A M + C, and, put into the integral again an
 So it is with a disturbance, if x and y have the same d(t). Without one, and where f2 is differentiable,
     x(T) - y(T) = (I + T (A + C) + (T^2/2) (Df2 + E) + (T^3/6) Df2 N) e,
 too, with A, C over B, Df2 and E = (df2/du) [Dpi](B) over Z: the integral of (T - t) (Df2 (I + t N) + E). Factors are
-taken at different times: a product is a mean over t of products of members of boxes, so it is in the interval product.
+taken at different times: a product is a mean over these of products of members of boxes, so it is in the interval
+product. That holds of every term by itself. A + C + (T/2) A (A + C + ...), evaluated as it stands, may be too narrow:
+A X + A' Y with different A, A' of a box need not be in the box times the sum of the boxes of X and Y.
 
 Source: Moore, Interval Analysis (1966), ch. 11; Nedialkov, Jackson, Corliss, Validated solutions of initial value
 problems, Appl. Math. Comput. 105 (1999); Clarke, Optimization and Nonsmooth Analysis (1983), Thms 2.3.7, 2.3.9.
@@ -123,10 +125,12 @@ class Flow:
         identity = np.broadcast_to(np.eye(self.n)[:, :, None], A.shape)
         unit = Interval(identity, identity)
         M = contained(unit, lambda m: unit + (product(A, m) + C) * since(self.T), (0, 1))
-        series = N = product(A, M) + C
-        for k in range(TERMS, 1, -1):
-            series = A + C + product(A, series) * self.over[k]
-        return unit, A + C, product(A, series) * self.over[1], N
+        N = product(A, M) + C
+        term, last, rest = A + C, N, Interval.of([0])
+        for k in range(1, TERMS + 1):
+            term, last = product(A, term) * self.over[k], product(A, last) * self.over[k]
+            rest = rest + (term if k < TERMS else last)
+        return unit, A + C, rest, N
 
     def _curved(self, held: Held) -> Interval:
         """The same, by the derivatives of f2 too."""

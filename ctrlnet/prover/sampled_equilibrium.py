@@ -102,10 +102,12 @@ def _rest(A: Interval, C: Interval, T: float) -> Interval:
     for _ in range(4 * TERMS):  # from inside, to where it hardly grows any more
         N = added(_product(A, M), C)
         M = Interval(unit + T * N.lower.clamp(max=0.0), unit + T * N.upper.clamp(min=0.0))
-    series = added(_product(A, M), C)
-    for k in range(TERMS, 1, -1):
-        series = added(added(A, C), scaled(_product(A, series), T / (k + 1)))
-    return scaled(_product(A, series), T / 2)
+    term, last = added(A, C), added(_product(A, M), C)
+    rest = Interval(torch.zeros_like(A.lower), torch.zeros_like(A.upper))
+    for k in range(1, TERMS + 1):  # every term by itself: its factors A are taken at different times
+        term, last = (scaled(_product(A, factor), T / (k + 1)) for factor in (term, last))
+        rest = added(rest, term if k < TERMS else last)
+    return rest
 
 
 def definite(loop: SampledLoop, found: Surroundings, least: Tensor, most: Tensor) -> Tensor:

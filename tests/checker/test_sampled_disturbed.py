@@ -148,6 +148,26 @@ def test_solutions_and_their_differences_lie_in_their_enclosures(
         assert lies(path[-1], Interval(start.lo + moved.lo, start.hi + moved.hi))
 
 
+def test_slopes_that_meet_at_different_times_are_not_nested() -> None:
+    """x1' = d x2, x2' = (T/3) x1 - x3, x3' = x1: from (1, 0, 0) the mean of x2 is zero, that of d x2 is not."""
+    T, f, policy = 0.125, c.Builder(5), c.Builder(3)
+    z = f.input()
+    turn = f.linear(np.array([[T / 3, 0.0, -1.0, 0.0, 0.0]]), z)
+    loop = (
+        f.output(f.concatenate(z[4] * z[1], turn, z[0])),
+        policy.output(policy.linear(np.zeros((1, 3)), policy.input())),
+    )
+    D = Interval(np.zeros((1, 1)), np.ones((1, 1)))
+    point = np.array([[1.0, 0.0, 0.0]])
+    box = Interval(-point, point)
+    slopes = flow_of(loop, T, D)(stack([box, D], 1), 1)[1:4]
+    for first in (0.0, 1.0):
+        d = np.array([first, first, 1 - first])[:, None, None]
+        moved = held(loop, point, T, d)[-1] - held(loop, 0 * point, T, d)[-1]
+        assert abs(moved[0, 0] - 1) > 4e-5
+        assert (slopes.lo[0] <= moved).all() and (slopes.hi[0] >= moved).all()
+
+
 def test_for_a_field_that_is_affine_in_d_the_error_at_a_state_is_of_second_order() -> None:
     """It falls with T^2 at any width of D: T J (mean - c) is exact, the rest is O(T^2)."""
     D = Interval(np.array([[-0.3, -0.3]]), np.array([[0.3, 0.3]]))
@@ -199,9 +219,17 @@ def certificate(
     loop: tuple[Graph, Graph], V: Graph, half: list[float], D: tuple[list[float], list[float]], inner: list[float],
     *, period: float, rate: float, level: float,
 ) -> Content:  # fmt: skip
-    f, policy = loop
     upper, around = np.array(half), (-np.array(inner), np.array(inner))
-    sampling = HoldSampling(V, f, rate, level, around, policy=policy, period=period, D=D)
+    sampling = HoldSampling(V, loop[0], rate, level, around, policy=loop[1], period=period, D=D)
+    tree = sampling.root(-upper, upper)
+    return document(loop, V, half, D, inner, tree, period=period, rate=rate, level=level)
+
+
+def document(
+    loop: tuple[Graph, Graph], V: Graph, half: list[float], D: tuple[list[float], list[float]], inner: list[float],
+    tree: str, *, period: float, rate: float, level: float,
+) -> Content:  # fmt: skip
+    (f, policy), upper, around = loop, np.array(half), np.array(inner)
     period_, rate_, level_ = c.numbers([period, rate, level])
     return {
         "statement": {
@@ -211,11 +239,60 @@ def certificate(
         },
         "graphs": {"V": V, "f": f, "policy": policy},
         "proof": {
-            "equilibrium": {"lower": c.numbers(around[0]), "upper": c.numbers(around[1])},
-            "interior": sampling.root(-upper, upper),
+            "equilibrium": {"lower": c.numbers(-around), "upper": c.numbers(around)},
+            "interior": tree,
         },
         "assumptions": [], "provenance": {},
     }  # fmt: skip
+
+
+def test_a_loop_that_a_switch_within_the_hold_drives_away_is_not_confirmed() -> None:
+    """x' = (0, d x2, -6 x3, 8 x0) + u: x2 has the mean zero over a period, but not d x2 with d = 8 and then -8.
+
+    Products of slopes that are nested, not summed term by term, confirm this file; V nearly quadruples in a period.
+    """
+    sizes, r = np.array([0.5, 1.0, 32.0, 128.0]), 2.0**-10
+    drift = np.array([[0.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, -6], [8, 0, 0, 0]])
+    gain = np.array([[-0.5, 1, 0, 0], [0, -1, 0, 0], [2, -4, -1, 0], [-6, -4, 0, -1]])
+    f, policy = c.Builder(9), c.Builder(4)
+    z, zero = f.input(), f.constant([0.0])
+    moved = f.linear(np.hstack([drift, np.eye(4), np.zeros((4, 1))]), z)
+    loop = (
+        f.output(moved + f.concatenate(zero, z[8] * z[2], zero, zero)),
+        policy.output(policy.linear(gain, policy.input())),
+    )
+    level = 0.9 * float((sizes[0] * r) ** 2)
+    x = held(loop, np.array([[1.9 * level**0.5, 0.0, 0.0, 0.0]]), 1.0, np.array([8.0, -8.0])[:, None, None])[-1]
+    assert ((sizes * x) ** 2).sum() > 3 * level
+
+    def tree(low: Vector, high: Vector) -> str:
+        if (low >= -r).all() and (high <= r).all():
+            return "e"
+        nearest = np.where((low <= 0) & (high >= 0), 0.0, np.minimum(abs(low), abs(high)))
+        if ((sizes * nearest) ** 2).sum() > level:
+            return "x"
+        axis = int(np.argmax(high - low))
+        left, right = high.copy(), low.copy()
+        left[axis] = right[axis] = 0.5 * (low[axis] + high[axis])
+        return chr(65 + axis) + tree(low, left) + tree(right, high)
+
+    proof = tree(-np.ones(4), np.ones(4))
+    report = check_bytes(
+        c.sealed(
+            document(
+                loop,
+                c.quadratic(np.diag(sizes)),
+                [1.0] * 4,
+                ([-8.0], [8.0]),
+                [r] * 4,
+                proof,
+                period=1.0,
+                rate=0.05,
+                level=level,
+            )
+        )
+    )
+    assert report.status == "rejected" and "not proved positive definite" in report.reason
 
 
 SLOPED = np.array([[1.4375, 0.53125], [0.0, 1.0]])  # V = |R x|^2

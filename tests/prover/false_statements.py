@@ -311,6 +311,26 @@ _QUARTERS = System(
     disturbance=Box([-1.0], [1.0]),
 )
 
+_HALVES_GAIN = torch.tensor([[-0.5, 1, 0, 0], [0, -1, 0, 0], [2, -4, -1, 0], [-6, -4, 0, -1]], dtype=torch.float64)
+
+
+def _driven(x: Tensor, d: Tensor) -> Tensor:
+    """Held with its gain, x₂ over a period is a multiple of t (t - 1/2) (t - 1): of mean zero, but not with d = ±8."""
+    return torch.stack([0 * x[..., 0], d[..., 0] * x[..., 2], -6 * x[..., 3], 8 * x[..., 0]], -1)
+
+
+def _uneven(x: Tensor) -> Tensor:
+    return (x.square() * torch.tensor([0.25, 1.0, 2.0**10, 2.0**14], dtype=torch.float64).to(x)).sum(-1)
+
+
+_HALVES = System(
+    _driven,
+    lambda x, d: torch.eye(4, dtype=x.dtype).expand(*x.shape[:-1], 4, 4),
+    state=[Quantity(f"x{i}", "1") for i in range(4)],
+    control=[Quantity(f"u{i}", "1") for i in range(4)],
+    disturbance=Box([-8.0], [8.0]),
+)
+
 KINDS: dict[str, Claimed] = {
     "discrete: kappa at equality": Claimed(
         DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x), found=False
@@ -544,6 +564,13 @@ KINDS: dict[str, Claimed] = {
         ExponentialStability(squares, 0.05),
         ClosedLoop(_QUARTERS, lambda x: 0 * x[..., :1], period=float(np.pi) / 3),
         level=0.5,
+        found=False,
+    ),
+    "a hold at whose half time the disturbance changes sides, with what it drives": Claimed(
+        ExponentialStability(_uneven, 0.05),
+        ClosedLoop(_HALVES, lambda x: x @ _HALVES_GAIN.T.to(x), period=1.0),
+        Box([-(2.0**-9)] * 4, [2.0**-9] * 4),
+        level=2e-7,
         found=False,
     ),
     "a conjunction with one false part": Claimed(
