@@ -7,7 +7,8 @@ and F(x*, d) = 0 (continuous time) or x* (discrete), and with the quotients q an
     factor V(x) - V(F(x, d)) = t (factor q_V - q_VF), q_VF by the rules from the base x* and the quotient q_F.
 
 So the signs of the brackets over all faces of R and d in D give the clause on R less x*: one tree a face, leaves 'p'.
-There V >= c |x - x*| for one c > 0, as q_V is positive on finitely many closed boxes.
+There V >= c |x - x*| for one c > 0, as q_V is positive on finitely many closed boxes. And F is defined on all rays: q_F
+is, in every entry, also where no branch of V that is taken reads it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from ctrlnet.checker.affine import nothing, span
 from ctrlnet.checker.document import sequence
+from ctrlnet.checker.enclosures import unknown
 from ctrlnet.checker.forms import rational
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
@@ -59,7 +61,8 @@ def flow(
         (base, e), x = rays.state(box), slice(len(at))
         field = rays.along(F, base, e, nothing(e))
         value = rays.along(V, base[:, :, x], e[:, :, x], field.quotient)
-        return every(_positive(value.quotient), _positive(-(value.motion + value.quotient * rate)))
+        found = every(_positive(value.quotient), _positive(-(value.motion + value.quotient * rate)))
+        return found._replace(proved=found.proved & ~unknown(span(field.quotient)))
 
     for part in faces(trees, at, around, D, effort):
         settle(part, "V > 0 and g.F + rate V < 0 along the rays from x*", test, effort, _chunk(V, F))

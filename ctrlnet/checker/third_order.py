@@ -20,8 +20,8 @@ from ctrlnet.checker.interval import Array
 
 def products(linear: Array, quadratic: Array, parts: int) -> Array:
     """A_j Q_kl (n, K, B, parts), the rows (B, size) summed over consecutive parts of equal length."""
-    rows = ((a * quadratic).reshape(*quadratic.shape[:2], parts, -1).sum(3) for a in linear)
-    return np.stack(list(rows))
+    rows = [a * quadratic for a in linear]
+    return np.stack([row.reshape(*row.shape[:2], parts, -1).sum(3) for row in rows])
 
 
 def bounded(found: Array) -> tuple[Array, Array]:

@@ -216,7 +216,7 @@ def test_kinks_are_touched_by_equality_too(name: str, left: float) -> None:
 
 
 def test_numpy_is_as_accurate_here_as_the_checker_assumes() -> None:
-    """Evidence for the assumption that is printed with every theorem, on this machine."""
+    """Evidence for the assumption that is printed with every theorem, on this processor."""
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.uniform(-20, 20, 4000), rng.uniform(-1e6, 1e6, 1000), np.arange(1, 500) * np.pi / 2])
     points = np.concatenate([points, rng.choice([-1, 1], 500) * 10 ** rng.uniform(-300, 0, 500)])

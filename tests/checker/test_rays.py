@@ -6,11 +6,14 @@ import dataclasses
 import json
 from fractions import Fraction
 
+import certificates as c
 import numpy as np
+import proofs
 import pytest
 import torch
 from kinked import FALSE, TRUE
 
+from ctrlnet.checker import check_bytes
 from ctrlnet.checker.affine import nothing, span
 from ctrlnet.checker.graph import read_graph
 from ctrlnet.checker.interval import Interval
@@ -163,3 +166,26 @@ def test_a_map_that_leaves_the_box_is_not_confirmed() -> None:
     case.confirm(-half, half, trivial(2))
     with pytest.raises(Rejected, match="into X"):
         case.confirm(-2 * half, 2 * half, trivial(2))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_field_must_be_defined_where_no_branch_of_v_reads_it(exact: bool) -> None:
+    """V = max(|x1|, |x2|), F = (-x1, -5 x2 + log(1 - 2 relu(|x1| - 1.5 |x2|))): undefined at (0.7, 0), in the set."""
+    f, v = c.Builder(2), c.Builder(2)
+    x, y = f.input(), v.op("abs", v.input())
+    cone = f.op("relu", f.linear(np.array([[1.0, -1.5]]), f.op("abs", x)))
+    singular = f.op("log", f.constant([1.0]) - f.linear(np.array([[2.0]]), cone))
+    graphs = {
+        "V": v.output(v.op("maximum", y[0], y[1])),
+        "F": f.output(f.concatenate(-x[0], f.linear(np.array([[-5.0]]), x[1]) + singular)),
+    }
+    X = ([-1.0, -1.0], [1.0, 1.0])
+    proof = {
+        "equilibrium": {**proofs.box(X), "rays": [["p"] * 2] * 2},
+        "interior": "e",
+        "faces": [["x"] * 2] * 2,
+    }
+    numbers = {"equilibrium": c.numbers([0.0, 0.0]), "rate": proofs.number(0.5), "level": proofs.number(0.75)}
+    file = proofs.file("exponential_stability", X, proofs.NONE, graphs, proof, **numbers)
+    report = check_bytes(c.sealed(file), exact)
+    assert not report.ok and "along the rays" in report.reason
