@@ -126,7 +126,7 @@ class Flow:
         unit = Interval(identity, identity)
         M = contained(unit, lambda m: unit + (product(A, m) + C) * since(self.T), (0, 1))
         N = product(A, M) + C
-        term, last, rest = A + C, N, Interval.of([0])
+        term, last, rest = A + C, N, Interval.of([Fraction(0)])
         for k in range(1, TERMS + 1):
             term, last = product(A, term) * self.over[k], product(A, last) * self.over[k]
             rest = rest + (term if k < TERMS else last)

@@ -73,12 +73,16 @@ def finite(value: Any) -> Any:
 @contextmanager
 def keeping(folder: Path) -> Iterator[None]:
     """On Ctrl-C, note on the exception what lies complete in `folder`: every file is written aside and then renamed."""
+    from ctrlnet.runs import holds_checkpoints, unfinished
+
     try:
         yield
     except KeyboardInterrupt as stop:
         kept = [path.relative_to(folder).as_posix() for pattern in ARTEFACTS for path in sorted(folder.glob(pattern))]
         if kept:
             stop.add_note(f"{folder} ({', '.join(kept)})")
+        if holds_checkpoints(unfinished(folder)):
+            stop.add_note(f"{unfinished(folder)} (checkpoints; go on: ctrlnet train --resume {folder})")
         raise
 
 

@@ -57,7 +57,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, CtrlnetError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         kept = "" if isinstance(error, FileNotFoundError) else " Nothing that stood there before was changed."
-        return f"{error.strerror}{place}.{kept}"
+        return " ".join((f"{error.strerror}{place}.{kept}", *getattr(error, "__notes__", [])))
     return str(error) or type(error).__name__
 
 

@@ -39,12 +39,14 @@ def require_usable(settings: TrainSettings[Any, Any], folder: Path) -> None:
     """Refuse what cannot be meant, before anything is said or trained.
 
     Raises:
+        UsageError: both resume and overwrite are asked for.
         RunExists: the folder is taken.
         NameNotFound: no such optimizer or integrator.
     """
     from ctrlnet.plugins import load
-    from ctrlnet.runs.folder import check_free
+    from ctrlnet.runs.folder import check_choice, check_free
 
+    check_choice(settings.overwrite, settings.resume)
     check_free(folder, settings.overwrite or settings.resume)
     load("optimizers", settings.optimizer)
     load("integrators", settings.integrator)
@@ -75,8 +77,9 @@ def train_run(settings: TrainSettings[Any, Any], folder: Path, console: Console)
 def resume_run(settings: ResumeSettings, console: Console) -> Run:
     """Go on with a training, with a progress bar."""
     from ctrlnet.tasks import resume
+    from ctrlnet.tasks.resuming import run_of
 
-    with console.progress("train") as advance:
+    with keeping(run_of(settings.run)), console.progress("train") as advance:
         run = resume(settings.run, any_versions=settings.any_versions, progress=_told(advance))
     console.event("trained", run=str(run.path))
     return run

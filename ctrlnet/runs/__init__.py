@@ -1,9 +1,9 @@
 """Runs: what a training leaves behind, as a folder of files that can be checked."""
 
 from ctrlnet.runs.document import FORMAT, NAME, UNFINISHED, read_document, unfinished
-from ctrlnet.runs.folder import CHECKPOINTS, clear_remains, staged
+from ctrlnet.runs.folder import CHECKPOINTS, check_choice, clear_remains, holds_checkpoints, staged
 from ctrlnet.runs.run import Run, write_run
-from ctrlnet.runs.writing import digest_of, write_aside
+from ctrlnet.runs.writing import digest_of, naming, write_aside
 
 __all__ = [
     "CHECKPOINTS",
@@ -11,8 +11,11 @@ __all__ = [
     "NAME",
     "UNFINISHED",
     "Run",
+    "check_choice",
     "clear_remains",
     "digest_of",
+    "holds_checkpoints",
+    "naming",
     "read_document",
     "staged",
     "unfinished",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from ctrlnet.errors import RunExists
+from ctrlnet.errors import RunExists, UsageError
 from ctrlnet.runs.document import NAME, UNFINISHED, document, unfinished
 from ctrlnet.runs.writing import sync_folder, write_aside
 
@@ -27,7 +27,12 @@ CHECKPOINTS = "checkpoints"
 
 @contextmanager
 def staged(
-    target: str | Path, overwrite: bool = False, *, resume: bool = False, settings: Mapping[str, Any] | None = None
+    target: str | Path,
+    overwrite: bool = False,
+    *,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    accept: Callable[[Path], object] = lambda folder: None,
 ) -> Iterator[Path]:
     """The folder `target`.partial to write into; it becomes `target` when the block ends without an error.
 
@@ -39,6 +44,7 @@ def staged(
         overwrite: replace a run that is there, and throw away an unfinished one.
         resume: go on with the unfinished one that is there.
         settings: kept in the folder as unfinished.toml.
+        accept: looks at the folder that is to be gone on with, before anything in it is changed; refuses by an error.
 
     Raises:
         RunExists: `target` is there already and `overwrite` is false, or it is no run; an unfinished training of it is
@@ -50,6 +56,8 @@ def staged(
     target.parent.mkdir(parents=True, exist_ok=True)
     with _held(folder):
         _check_unfinished(folder, overwrite, resume)
+        if resume:
+            accept(folder)
         try:
             _begin(folder, resume, settings or {})
             yield folder
@@ -126,6 +134,20 @@ def _begin(folder: Path, resume: bool, settings: Mapping[str, Any]) -> None:
         litter.unlink()
     (folder / NAME).unlink(missing_ok=True)  # it was about to become the run
     write_aside(folder / UNFINISHED, document(settings, {}))
+
+
+def check_choice(overwrite: bool, resume: bool) -> None:
+    """Refuse to go on with a training and to throw it away.
+
+    Raises:
+        UsageError: both are asked for.
+    """
+    if overwrite and resume:
+        raise UsageError(
+            "Both resume and overwrite (--resume and --overwrite) were given: the one goes on with an interrupted "
+            "training, the other throws it away. Give one of them; a training that was begun with overwrite goes on by "
+            "resume alone."
+        )
 
 
 def check_free(target: Path, overwrite: bool) -> None:

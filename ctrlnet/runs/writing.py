@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ctrlnet.errors import UsageError
@@ -26,7 +27,7 @@ def write_aside(path: str | Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -37,6 +38,17 @@ def write_aside(path: str | Path, data: bytes) -> None:
             Path(name).unlink()
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of the block that names no file, such as that of a full disk, names this one."""
+    try:
+        yield
+    except OSError as cause:
+        if cause.errno is not None:
+            cause.filename = cause.filename or str(path)
+        raise
 
 
 def _check_place(path: Path) -> None:

@@ -12,14 +12,18 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from ctrlnet import plugins
 from ctrlnet.devices import device_named
 from ctrlnet.errors import UsageError
 from ctrlnet.sets import vector
 from ctrlnet.systems import ClosedLoop
 from ctrlnet.tasks.environment import Environment
+from ctrlnet.tasks.recipe import Recipe
 from ctrlnet.tasks.task import Options, Statement, Trained
 from ctrlnet.training import (
+    Engine,
     LinearFeedback,
+    Processes,
     RegionObjective,
     Row,
     StateSampler,
@@ -82,6 +86,7 @@ class EnvironmentTask:
             UsageError: the device does not exist, or an option is wrong.
         """
         device = device_named(local_device(options.device))
+        _check(self.environment.recipe, options.engine)
         trained = self.untrained(options.seed)
         everything = nn.ModuleDict({"policy": trained.policy, "candidates": nn.ModuleDict(trained.candidates)})
         everything.to(device).train()
@@ -137,3 +142,15 @@ class EnvironmentTask:
         error = feedback.imitated(policy, states, steps=recipe.imitation_steps, batch=batch)
         _log.info("linear feedback imitated: mean square error %.2e of the limit squared", error)
         return feedback
+
+
+def _check(recipe: Recipe, engine: Engine) -> None:
+    """Refuse options of an optimizer that does not exist, which would never be used, and parts without any state."""
+    for name in recipe.optimizers:
+        plugins.provenance("optimizers", name)
+    rows, size = max(recipe.uniform, recipe.near, recipe.hard), Processes().size
+    if engine.accumulate > (most := max(1, rows // size)):
+        raise UsageError(
+            f"accumulate is {engine.accumulate}, but a batch of the recipe has at most {rows} states of a kind, for "
+            f"{size} process(es) to divide; allowed here is 1 to {most}."
+        )

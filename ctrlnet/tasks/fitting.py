@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,19 @@ import torch
 
 from ctrlnet import plugins
 from ctrlnet.errors import UsageError
-from ctrlnet.runs import CHECKPOINTS, NAME, UNFINISHED, Run, clear_remains, read_document, staged, unfinished, write_run
+from ctrlnet.runs import (
+    CHECKPOINTS,
+    NAME,
+    UNFINISHED,
+    Run,
+    check_choice,
+    clear_remains,
+    holds_checkpoints,
+    read_document,
+    staged,
+    unfinished,
+    write_run,
+)
 from ctrlnet.tasks.environment import Environment
 from ctrlnet.tasks.environment_task import EnvironmentTask
 from ctrlnet.tasks.settings import require_same, settings_of
@@ -29,6 +42,7 @@ from ctrlnet.training import (
     local_device,
     metrics_csv,
     newest_whole,
+    require_whole,
     unpacked,
 )
 
@@ -75,9 +89,11 @@ def train(
         NonFinite: NaN or infinity in loss, gradient or weights.
         Stopped: (a KeyboardInterrupt) a signal came, and the checkpoint is written.
         UsageError: no such plug-in or device, a task that cannot be meant, or to be resumed is another training.
+        OSError: a full disk; the last checkpoint stays.
     """
     told = task_of(task)
-    _check_options(optimizer=optimizer, integrator=integrator, device=device, seed=seed)
+    _check_options(optimizer=optimizer, integrator=integrator, device=device, seed=seed, engine=engine)
+    check_choice(overwrite, resume)
     target = Path("runs") / told.name if out is None else Path(out)
     options = Options(optimizer, integrator, seed, device, progress, engine)
     with joined(device) as processes:
@@ -89,9 +105,16 @@ def train(
         begun = _begun(target, settings, any_versions) if resume else {}
         overwrite = overwrite or bool(begun.get("overwrite", False))
         try:
-            _train(told, options, target, settings, processes, overwrite=overwrite, resume=resume, known=bool(begun))
+            _train(
+                told, options, target, settings, processes,
+                overwrite=overwrite, resume=resume, any_versions=any_versions,
+            )  # fmt: skip
         except Stopped as stop:
             raise Stopped(f"{stop} Go on: ctrlnet train --resume {target}", stop.number) from None
+        except OSError as cause:
+            if holds_checkpoints(unfinished(target)):
+                cause.add_note(f"The last checkpoint stays. Once it can be written: ctrlnet train --resume {target}")
+            raise
         processes.wait()
         return Run(target)
 
@@ -105,21 +128,17 @@ def _train(
     *,
     overwrite: bool,
     resume: bool,
-    known: bool,
+    any_versions: bool,
 ) -> None:
-    """Train in the unfinished folder; process 0 writes, the others are told what it has found there.
-
-    `known` says that the folder's settings have been compared; without them those of the checkpoint are.
-    """
+    """Train in the unfinished folder; process 0 writes, the others are told what it has found there."""
     engine, first = options.engine, processes.rank == 0
     begun = {"overwrite": overwrite, "engine": asdict(engine)}
     if first and not (origin := settings["task"]["plugin"])["importable"]:
         _log.warning("the run will not be rebuilt from its folder: %s cannot be imported again", origin["value"])
-    place = staged(target, overwrite, resume=resume, settings={**settings, "begun": begun})
+    accept = partial(_accept, settings=settings, any_versions=any_versions)
+    place = staged(target, overwrite, resume=resume, settings={**settings, "begun": begun}, accept=accept)
     with place if first else nullcontext(unfinished(target)) as folder:
         found = _found(folder, processes, options.device) if resume else None
-        if found is not None and not known:
-            require_same(found["settings"], settings)
         checkpoints = Checkpoints(
             folder / CHECKPOINTS,
             found,
@@ -140,6 +159,13 @@ def _train(
             )
 
 
+def _accept(folder: Path, settings: dict[str, Any], any_versions: bool) -> None:
+    """Compare the checkpoint to go on from: it may have got into the folder from another training."""
+    if data := newest_whole(folder / CHECKPOINTS):
+        kept = unpacked(data, str(folder)).get("settings", {})
+        require_same(kept, settings, any_versions=any_versions)
+
+
 def _found(folder: Path, processes: Processes, device: str) -> State | None:
     """The newest whole checkpoint, the same in all processes."""
     data = newest_whole(folder / CHECKPOINTS) if processes.rank == 0 else b""
@@ -148,6 +174,7 @@ def _found(folder: Path, processes: Processes, device: str) -> State | None:
         _log.info("%s has no checkpoint: the training begins", folder)
         return None
     state = unpacked(data, str(folder))
+    require_whole(state, f"The newest checkpoint of {folder}")
     _log.info("going on after step %d", state["place"]["step"])
     return state
 
@@ -186,7 +213,7 @@ def task_of(task: Environment | Task | str) -> Task:
     return told
 
 
-def _check_options(*, seed: object, **names: object) -> None:
+def _check_options(*, seed: object, engine: object, **names: object) -> None:
     """Refuse a class or an object where a name belongs: run.toml keeps names."""
     for option, name in names.items():
         if not isinstance(name, str):
@@ -194,3 +221,5 @@ def _check_options(*, seed: object, **names: object) -> None:
             raise UsageError(f"{option} is {name!r}; give a name: {allowed}.{_ADVICE.get(option, '')}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1, such as 0.")
+    if not isinstance(engine, Engine):
+        raise UsageError(f"engine is {engine!r}; give an Engine, such as ctrlnet.Engine(accumulate=2).")

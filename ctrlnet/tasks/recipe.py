@@ -9,7 +9,9 @@ from fractions import Fraction
 from typing import Any, final
 
 from ctrlnet.errors import UsageError
-from ctrlnet.training import SHAPES, Batch, LossWeights, Schedule, Shape, Trajectories
+from ctrlnet.training import Batch, LossWeights, Schedule, Shape, Trajectories
+from ctrlnet.training.numbers import require_numbers
+from ctrlnet.training.schedule import require_schedule
 
 
 @final
@@ -82,18 +84,16 @@ class Recipe:
     instants: int = Trajectories.instants
 
     def __post_init__(self) -> None:
-        _require(self, "at least 1", 1, "steps", "uniform", "near", "faces", "pool", "refresh")
-        _require(self, "at least 1", 1, "trajectory_count", "repair_steps", "probe", "validation")
-        _require(self, "at least 0", 0, "imitation_steps", "repairs", "patience", "hard", "margin", "band", "warm_up")
-        _require(self, "at least 0", 0, "violation", "containment", "growth", "gain", "trajectories")
-        _require(self, "above 0", math.ulp(0.0), "clip", "level", "horizon")
-        _require(self, "at least 2", 2, "instants")
+        require_schedule(self, "recipe")
+        require_numbers(self, "recipe", 1, "uniform", "near", "faces", "pool", "refresh", "trajectory_count")
+        require_numbers(self, "recipe", 0, "imitation_steps", "hard", "margin", "band")
+        require_numbers(self, "recipe", 0, "violation", "containment", "growth", "gain", "trajectories")
+        require_numbers(self, "recipe", math.ulp(0.0), "level", "horizon")
+        require_numbers(self, "recipe", 2, "instants")
         for name in ("state_cost", "control_cost"):
             cost = getattr(self, name)
             if not all(isinstance(one, (float, int, Fraction)) and 0 <= one < math.inf for one in _entries(cost)):
                 raise UsageError(f"{name} of the recipe is {cost!r}; give numbers at least 0, one or one a coordinate.")
-        if self.rate not in SHAPES:
-            raise UsageError(f"rate of the recipe is {self.rate!r}; allowed are {', '.join(SHAPES)}.")
         shares = self.shares.values() if isinstance(self.shares, Mapping) else [None]
         if not all(isinstance(one, (float, int, Fraction)) and 0 <= one < math.inf for one in shares):
             raise UsageError(
@@ -101,6 +101,12 @@ class Recipe:
             )
         if not isinstance(self.optimizers, Mapping):
             raise UsageError(f"optimizers of the recipe is {self.optimizers!r}; give options by name of the plug-in.")
+        for name, options in self.optimizers.items():
+            if not isinstance(options, Mapping):
+                raise UsageError(
+                    f"optimizers of the recipe gives {options!r} for '{name}'; give its options by name, such as "
+                    f"{{'{name}': {{'lr': 0.01}}}}."
+                )
 
     @property
     def schedule(self) -> Schedule:
@@ -138,15 +144,3 @@ class Recipe:
 
 def _entries(cost: Any) -> tuple[Any, ...]:
     return tuple(cost) if isinstance(cost, (tuple, list)) else (cost,)
-
-
-def _require(recipe: Recipe, allowed: str, least: float, *names: str) -> None:
-    for name in names:
-        value: Any = getattr(recipe, name)
-        whole = isinstance(getattr(Recipe, name), int)
-        if isinstance(value, bool) or not isinstance(value, int if whole else (float, int, Fraction)):
-            raise UsageError(
-                f"{name} of the recipe is {value!r}; give {'an integer' if whole else 'a number'}, {allowed}."
-            )
-        if not (math.isfinite(value) and value >= least):
-            raise UsageError(f"{name} of the recipe is {value!r}; it must be finite and {allowed}.")

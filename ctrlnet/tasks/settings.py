@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from ctrlnet.tasks.origin import origin_of
 from ctrlnet.tasks.task import Options, Task
 
 _log = logging.getLogger("ctrlnet")
+_VERSION = re.compile(r"versions\..*|(plugins\.\w+|task\.plugin)\.version")  # names of settings
 _PACKAGES = ("ctrlnet", "torch", "numpy", "safetensors")
 
 
@@ -50,7 +52,7 @@ def require_same(kept: Mapping[str, Any], now: Mapping[str, Any], *, any_version
         UsageError: they differ; the message lists where.
     """
     told = dict(_differences(kept, now))
-    versions = [one for path, one in told.items() if path.startswith("versions.") or path.endswith(".version")]
+    versions = [one for path, one in told.items() if _VERSION.fullmatch(path)]
     if any_versions and versions:
         _log.warning("going on with other versions, not bit for bit: %s", "; ".join(versions))
         told = {path: one for path, one in told.items() if one not in versions}

@@ -1,6 +1,6 @@
 """Training: states to sample, losses over them and along trajectories, the loop and its checkpoints."""
 
-from ctrlnet.training.checkpoint import Checkpoints, newest_whole
+from ctrlnet.training.checkpoint import Checkpoints, newest_whole, require_whole
 from ctrlnet.training.distributed import Processes, joined, local_device
 from ctrlnet.training.engine import Engine
 from ctrlnet.training.loop import Progress, fit
@@ -47,6 +47,7 @@ __all__ = [
     "optimizer_named",
     "optimizer_options",
     "packed",
+    "require_whole",
     "seeded",
     "unpacked",
     "unsaturated",

@@ -18,6 +18,8 @@ from ctrlnet.training.packing import State, packed, unpacked
 
 _log = logging.getLogger("ctrlnet")
 _NAME = "step-{:09d}.checkpoint"
+PLACE = ("step", "skipped", "rounds", "clean")
+_PARTS = ("place", "seconds", "rows", "weights", "optimizer", "rates", "random", "objective")
 
 
 @final
@@ -79,11 +81,28 @@ def newest_whole(folder: Path) -> bytes:
         try:
             unpacked(data, str(path))
         except RunDamaged as cause:
-            _log.warning("%s The checkpoint before it is taken.", cause)
             path.unlink()
+            left = "The checkpoint before it is tried." if _paths(folder) else "No other checkpoint is left."
+            _log.warning("%s %s", cause, left)
         else:
             return data
     return b""
+
+
+def require_whole(state: State, place: str) -> None:
+    """Refuse a checkpoint that lacks something that a training goes on from.
+
+    Raises:
+        RunDamaged: naming what it lacks.
+    """
+    missing = [name for name in _PARTS if name not in state]
+    missing += [f"place.{name}" for name in PLACE if name not in state.get("place", PLACE)]
+    missing += ["random.cpu"] if "cpu" not in state.get("random", ("cpu",)) else []
+    if missing:
+        raise RunDamaged(
+            f"{place} was edited: it lacks {', '.join(missing)}. Remove it to go on from the one before, or begin "
+            "anew: overwrite=True, or --overwrite on the command line."
+        )
 
 
 def _paths(folder: Path) -> list[Path]:

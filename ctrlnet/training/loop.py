@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ctrlnet.errors import NonFinite
-from ctrlnet.training.checkpoint import Checkpoints, load_optimizer, load_weights, random_state, restore_random
+from ctrlnet.training.checkpoint import (
+    PLACE,
+    Checkpoints,
+    load_optimizer,
+    load_weights,
+    random_state,
+    require_whole,
+    restore_random,
+)
 from ctrlnet.training.descent import Descent, Loss
 from ctrlnet.training.distributed import Processes
 from ctrlnet.training.engine import Engine
@@ -218,7 +226,7 @@ class _Work:
 
     def _check_good(self) -> None:
         self.descent.watch.look()
-        weights = {f"weight {i}": weight.detach().sum() for i, weight in enumerate(self.module.parameters())}
+        weights = {f"weight {name}": weight.detach().sum() for name, weight in self.module.named_parameters()}
         check_finite(weights, self.step)
 
     @property
@@ -228,7 +236,7 @@ class _Work:
     def _state(self) -> State:
         """Everything that the next step depends on."""
         return {
-            "place": {name: getattr(self, name) for name in ("step", "skipped", "rounds", "clean")},
+            "place": {name: getattr(self, name) for name in PLACE},
             "seconds": self._elapsed,
             "rows": self.rows,
             "weights": dict(self.module.state_dict()),
@@ -239,8 +247,9 @@ class _Work:
         }
 
     def _restore(self, state: State) -> None:
-        for name, value in state["place"].items():
-            setattr(self, name, value)
+        require_whole(state, "The checkpoint")
+        for name in PLACE:
+            setattr(self, name, state["place"][name])
         self.before, self.rows, self._own_rates = state["seconds"], list(state["rows"]), state["rates"]
         load_weights(self.module, state["weights"])
         load_optimizer(self.optimizer, state["optimizer"])

@@ -15,6 +15,7 @@ from ctrlnet import plugins
 from ctrlnet.errors import NonFinite, UsageError, nearest
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_SYNONYMS = {"learning_rate": "lr", "rate": "lr", "step_size": "lr"}  # too far apart to be found by their letters
 _GIVEN = ("self", "module", "params")  # arguments that are no options
 
 
@@ -22,7 +23,7 @@ def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) ->
     """The optimizer plug-in of that name over the trainable parameters of a module.
 
     Raises:
-        UsageError: an option that it does not take (NameNotFound: no such optimizer).
+        UsageError: an option, or a value of one, that it does not take (NameNotFound: no such optimizer).
     """
     author = plugins.load("optimizers", name)
     _require_options(name, options, optimizer_options(author))
@@ -31,8 +32,9 @@ def optimizer_named(name: str, module: nn.Module, options: Mapping[str, Any]) ->
             optimizer: Optimizer = author.for_module(module, **options)
         else:
             optimizer = author([weight for weight in module.parameters() if weight.requires_grad], **options)
-    except TypeError as cause:
-        raise UsageError(f"The optimizer '{name}' does not take the options {dict(options)}: {cause}.") from cause
+    except (TypeError, ValueError, RuntimeError) as cause:  # whatever an author raises for a value
+        reason = str(cause).rstrip(".")
+        raise UsageError(f"The optimizer '{name}' does not take the options {dict(options)}: {reason}.") from cause
     return optimizer
 
 
@@ -56,8 +58,10 @@ def _require_options(name: str, options: Mapping[str, Any], allowed: tuple[str, 
     """Refuse an option that does not exist, with the nearest one that does."""
     for option in options:
         if allowed is not None and option not in allowed:
+            synonym = _SYNONYMS.get(option.lower())
+            hint = f"Did you mean '{synonym}'?" if synonym in allowed else nearest(option, allowed)
             listing = f"Options: {', '.join(allowed) or 'none'}."
-            parts = (f"The optimizer '{name}' has no option {option!r}.", nearest(option, allowed), listing)
+            parts = (f"The optimizer '{name}' has no option {option!r}.", hint, listing)
             raise UsageError(" ".join(filter(None, parts)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from ctrlnet.errors import UsageError
-from ctrlnet.runs import write_aside
+from ctrlnet.runs import naming, write_aside
 
 Row: TypeAlias = dict[str, float]
 
@@ -65,9 +65,9 @@ class Metrics:
         """One row more."""
         if not self._columns:
             self._columns = list(row)
-            self.path.write_bytes(metrics_csv([row]))
+            write_aside(self.path, metrics_csv([row]))
         else:
-            with self.path.open("ab") as file:
+            with naming(self.path), self.path.open("ab") as file:
                 file.write(_lines([_shown(row)], self._columns))
         if self._writer is not None:
             for name in row.keys() - {"step"}:

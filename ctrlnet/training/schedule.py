@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, final, get_args
+from typing import Any, Literal, TypeAlias, final, get_args
+
+from ctrlnet.errors import UsageError
+from ctrlnet.training.numbers import require_numbers
 
 Shape: TypeAlias = Literal["cosine", "linear", "constant"]
 SHAPES: tuple[str, ...] = get_args(Shape)
@@ -37,6 +40,9 @@ class Schedule:
         patience: the steps end early, and the rounds of repair begin, once so many rows in succession found no
             violation among the validation states; 0 never ends early.
         validation: number of the validation states, which are the same at every row.
+
+    Raises:
+        UsageError: a number that cannot be meant.
     """
 
     steps: int = 1500
@@ -49,6 +55,10 @@ class Schedule:
     probe: int = 131072
     patience: int = 0
     validation: int = 16384
+
+    def __post_init__(self) -> None:
+        require_schedule(self, "schedule")
+        require_numbers(self, "schedule", 1, "rows")
 
     @property
     def total(self) -> int:
@@ -75,3 +85,17 @@ class Schedule:
     def reports(self, step: int) -> bool:
         """Whether step 1, 2, ... gives a row: the first, the last, and every so many in between."""
         return step in (1, self.steps) or step % max(1, self.steps // self.rows) == 0
+
+
+def require_schedule(numbers: Any, owner: str) -> None:
+    """Refuse a schedule that cannot be meant, of a `Schedule` or of whatever has its attributes but `rows`.
+
+    Raises:
+        UsageError: naming the number and its owner.
+    """
+    require_numbers(numbers, owner, 1, "steps", "repair_steps", "probe", "validation")
+    require_numbers(numbers, owner, 0, "repairs", "patience")
+    require_numbers(numbers, owner, 0, "warm_up", most=1)
+    require_numbers(numbers, owner, math.ulp(0.0), "clip")
+    if numbers.rate not in SHAPES:
+        raise UsageError(f"rate of the {owner} is {numbers.rate!r}; allowed are {', '.join(SHAPES)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -65,6 +66,37 @@ def test_other_verbs_refuse_it(stopped: Path, words: list[str], capsys: Capture)
 def test_another_seed_is_told(stopped: Path, capsys: Capture) -> None:
     assert main(["train", "pendulum", "--resume", "--seed", "1", "--out", str(stopped)]) == 2
     assert "training.seed was 0 and is 1" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("verb_name", ["train", "run"])
+def test_to_go_on_and_to_throw_away_is_refused(stopped: Path, verb_name: str, capsys: Capture) -> None:
+    assert main([verb_name, "pendulum", "--resume", "--overwrite", "--out", str(stopped)]) == 2
+    told = capsys.readouterr()
+    assert "--resume and --overwrite" in " ".join(told.err.split()) and told.out == ""
+    assert any(stopped.with_name("run.partial").glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("again", [["--resume", "{run}"], ["pendulum", "--resume", "--out", "{run}"]])
+def test_ctrl_c_that_does_not_wait_tells_how_to_go_on(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, again: list[str]
+) -> None:
+    def twice(step: int, steps: int, row: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "_told", lambda advance: twice)
+    assert main(["train", *(word.format(run=stopped) for word in again)]) == 130
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"go on: ctrlnet train --resume {stopped}" in told and "Nothing was written" not in told
+
+
+def test_a_full_disk_is_told_with_what_stays(stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["train", "--resume", str(stopped)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"File too large: {stopped}.partial" in told and "The last checkpoint stays" in told
 
 
 def test_there_is_nothing_to_go_on_with(tmp_path: Path, capsys: Capture) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import torch._dynamo  # in every child again otherwise
 from toy_environments import Patient
 
-from ctrlnet.runs import Run
+from ctrlnet.runs import UNFINISHED, Run, unfinished
 from ctrlnet.tasks import train
 from ctrlnet.training import Engine
 
@@ -118,7 +118,9 @@ def calls(folder: Path, every: int) -> dict[str, int]:
                 if status == 0:
                     break
                 assert status == -signal.SIGKILL, (name, number, after, status)
-                if ended(child(lambda: train(patient, out=run, overwrite=True, resume=True, engine=engine))):
+                begun = (unfinished(run) / UNFINISHED).exists() or not unfinished(run).exists()
+                again = {"resume": True} if begun else {"overwrite": True}
+                if ended(child(partial(train, patient, out=run, engine=engine, **again))):
                     raise SystemExit(f"{name} {number}, after {after}: the training could not go on")
                 require_equal(run, reference)
                 if left := {one.name for one in folder.iterdir()} - {"reference", "run"}:

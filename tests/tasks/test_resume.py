@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ import ctrlnet
 from ctrlnet import Feedback, NonFinite, Run, RunDamaged, RunExists, RunUnfinished, UsageError, mlp
 from ctrlnet.runs import unfinished
 from ctrlnet.tasks import resume, train
-from ctrlnet.training import Engine, Stopped
+from ctrlnet.tasks.settings import require_same
+from ctrlnet.training import Engine, Stopped, packed, unpacked
 
 PATIENT = toys.Patient(steps=24)
 EVERY = Engine(checkpoint_seconds=0, checkpoint_steps=4)
@@ -110,7 +113,7 @@ def test_a_torn_newest_checkpoint_falls_back(
     assert [path.stem[-2:] for path in kept] == ["12", "14"]
     kept[-1].write_bytes(harm(kept[-1].read_bytes()))
     assert outcome(resume(tmp_path / "run")) == outcome(whole)
-    assert "The checkpoint before it is taken" in caplog.text
+    assert "The checkpoint before it is tried" in caplog.text
 
 
 def test_without_any_checkpoint_it_begins_anew(tmp_path: Path, whole: Run) -> None:
@@ -191,10 +194,83 @@ def test_another_training_is_refused_by_what_differs(tmp_path: Path, options: di
 def test_a_checkpoint_alone_knows_its_training_too(tmp_path: Path, whole: Run) -> None:
     stopped(tmp_path / "run")
     (tmp_path / "run.partial" / "unfinished.toml").unlink()
-    with pytest.raises(UsageError, match=r"training\.seed was 0 and is 1"):
-        train(PATIENT, out=tmp_path / "run", resume=True, seed=1)
-    (tmp_path / "run.partial" / "unfinished.toml").unlink()
+    for _ in range(2):  # the refusal must leave no trace that would let the second pass
+        with pytest.raises(UsageError, match=r"training\.seed was 0 and is 1"):
+            train(PATIENT, out=tmp_path / "run", resume=True, seed=1)
+        assert names(tmp_path / "run.partial") == ["checkpoints", "metrics.csv"]
     assert outcome(train(PATIENT, out=tmp_path / "run", resume=True)) == outcome(whole)
+
+
+def test_checkpoints_of_another_training_are_refused(tmp_path: Path) -> None:
+    for seed in (0, 7):
+        stopped(tmp_path / str(seed), seed=seed)
+    shutil.rmtree(tmp_path / "0.partial" / "checkpoints")
+    shutil.copytree(tmp_path / "7.partial" / "checkpoints", tmp_path / "0.partial" / "checkpoints")
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for any_versions in (False, True):
+        with pytest.raises(UsageError, match=r"training\.seed was 7 and is 0"):
+            resume(tmp_path / "0", any_versions=any_versions)
+    assert kept == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_alone_may_be_of_other_versions_where_allowed(
+    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(tmp_path / "run")
+    (tmp_path / "run.partial" / "unfinished.toml").unlink()
+    found = ctrlnet.plugins.provenance
+    monkeypatch.setattr(ctrlnet.plugins, "provenance", lambda kind, name: {**found(kind, name), "version": "9.9"})
+    with pytest.raises(UsageError, match="--any-versions"):
+        train(PATIENT, out=tmp_path / "run", resume=True)
+    assert outcome(train(PATIENT, out=tmp_path / "run", resume=True, any_versions=True))[:2] == outcome(whole)[:2]
+
+
+def test_to_go_on_and_to_throw_away_is_refused(tmp_path: Path) -> None:
+    stopped(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"--resume and --overwrite.*Give one of them"):
+        train(PATIENT, out=tmp_path / "run", resume=True, overwrite=True)
+    assert any((tmp_path / "run.partial" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("place", ["task.parameters.version", "training.recipe.optimizers.adamw.version"])
+def test_a_parameter_named_version_is_no_version_of_a_package(place: str) -> None:
+    def settings(value: str) -> dict[str, object]:
+        nested: object = value
+        for name in reversed(place.split(".")):
+            nested = {name: nested}
+        return nested  # type: ignore[return-value]
+
+    with pytest.raises(UsageError, match=f"{place} was '1' and is '2'"):
+        require_same(settings("1"), settings("2"), any_versions=True)
+
+
+@pytest.mark.parametrize("missing", ["random", "place", "weights", "place.step", "random.cpu"])
+def test_an_edited_checkpoint_with_a_fitting_hash_is_damaged(tmp_path: Path, missing: str) -> None:
+    stopped(tmp_path / "run")
+    (path,) = (tmp_path / "run.partial" / "checkpoints").iterdir()
+    state = unpacked(path.read_bytes(), "here")
+    part, _, name = missing.partition(".")
+    del (state[part] if name else state)[name or part]
+    path.write_bytes(packed(state))
+    with pytest.raises(RunDamaged, match=f"lacks {missing}"):
+        resume(tmp_path / "run")
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_checkpoint_before(
+    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"No space left.*step-000000012") as caught:
+        train(
+            PATIENT, out=tmp_path / "run", engine=EVERY, progress=at_step(9, lambda: patch.setattr(os, "fsync", full))
+        )
+    assert "last checkpoint stays" in caught.value.__notes__[0]
+    assert f"ctrlnet train --resume {tmp_path / 'run'}" in caught.value.__notes__[0]
+    kept = sorted((tmp_path / "run.partial" / "checkpoints").iterdir())
+    assert [path.name for path in kept] == ["step-000000004.checkpoint", "step-000000008.checkpoint"]
+    assert outcome(resume(tmp_path / "run")) == outcome(whole)
 
 
 def test_another_recipe_is_refused_from_the_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

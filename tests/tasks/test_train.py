@@ -115,6 +115,13 @@ def test_ctrl_c_leaves_nothing_and_keeps_the_old_run(tmp_path: Path) -> None:
         (lambda out: train(toys.Cart(), integrator=object, out=out), UsageError, "integrator is .* give a name: .*rk4"),
         (lambda out: train(toys.Cart(), seed="x", out=out), UsageError, "seed is 'x'"),
         (lambda out: train(toys.Cart(), seed=-1, out=out), UsageError, "seed is -1"),
+        (lambda out: train(toys.Cart(), engine={}, out=out), UsageError, r"engine is \{\}; give an Engine"),
+        (lambda out: train(toys.Cart(), device="meta", out=out), UsageError, "'meta' cannot be used"),
+        (
+            lambda out: train(toys.Cart(), engine=ctrlnet.Engine(accumulate=33), out=out),
+            UsageError,
+            "accumulate is 33.*allowed here is 1 to 32",
+        ),
     ],
 )
 def test_bad_input_is_told_and_leaves_nothing(
@@ -132,6 +139,34 @@ def test_an_unknown_option_of_an_optimizer_is_told(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"adamw": {"lr": -1}}, r"optimizer 'adamw'.*'lr': -1"),
+        ({"adamw": {"betas": (2, 3)}}, r"optimizer 'adamw'.*'betas': \(2, 3\)"),
+        ({"adamw": {"lr": "fast"}}, r"optimizer 'adamw'.*'lr': 'fast'"),
+        ({"adamww": {"lr": 0.1}}, "'adamww'. Did you mean 'adamw'"),
+        ({"adamv": {"lr": 0.1}}, "'adamv'. Did you mean '(adamw|madam)'"),
+    ],
+)
+def test_a_value_or_a_name_that_no_optimizer_takes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, told: str
+) -> None:
+    monkeypatch.setattr(toys.Cart, "recipe_", replace(toys.QUICK, optimizers=options))
+    with pytest.raises(UsageError, match=told):
+        train(toys.Cart(), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("accumulate", [9, 32])
+def test_a_batch_may_be_divided_to_single_states(tmp_path: Path, accumulate: int) -> None:
+    """Uniform states are 32, near ones 8: some parts have none of these."""
+    engine = ctrlnet.Engine(accumulate=accumulate)
+    found, whole = train(toys.Cart(), out=tmp_path / "run", engine=engine), train(toys.Cart(), out=tmp_path / "whole")
+    for name, weight in weights_of(whole).items():
+        torch.testing.assert_close(weights_of(found)[name], weight, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("steps", 0),
@@ -145,6 +180,9 @@ def test_an_unknown_option_of_an_optimizer_is_told(tmp_path: Path, monkeypatch: 
         ("state_cost", (1.0, -1.0)),
         ("control_cost", "x"),
         ("optimizers", "adamw"),
+        ("optimizers", {"adamw": 3}),
+        ("warm_up", 2.0),
+        ("rate", "cosinus"),
     ],
 )
 def test_a_recipe_that_cannot_be_meant(name: str, value: object) -> None:

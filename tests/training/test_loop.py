@@ -118,3 +118,20 @@ def test_the_reason_of_a_missing_device_ends_in_one_full_stop(reason: str, monke
     monkeypatch.setattr(torch, "zeros", fail)
     with pytest.raises(UsageError, match=rf"cannot be used: {reason.rstrip('.')}\. Allowed"):
         device_named("cuda")
+
+
+@pytest.mark.parametrize("name", ["meta", "hpu"])
+def test_a_device_without_numbers_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' cannot be used: .* Allowed: cpu"):
+        device_named(name)
+
+
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    """It has no gradient, so no term of the loss tells."""
+    policy = nn.ModuleDict({"network": nn.Linear(2, 1)})
+    with torch.no_grad():
+        policy["network"].bias.fill_(torch.nan)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    objective = Parabola()
+    with pytest.raises(NonFinite, match=r"weight network\.bias = nan"):
+        fit(objective, policy, optimizer, Schedule(steps=1, repairs=0))  # type: ignore[arg-type]

@@ -129,6 +129,16 @@ def test_none_that_is_whole_is_no_checkpoint(tmp_path: Path) -> None:
     assert newest_whole(checkpoints.folder) == b""
 
 
+def test_what_is_left_is_told_of_each_damaged_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = folder_with(tmp_path, [2, 4])
+    for path in checkpoints.folder.iterdir():
+        path.write_bytes(b"")
+    assert newest_whole(checkpoints.folder) == b""
+    newest, oldest = caplog.messages
+    assert "step-000000004" in newest and newest.endswith("The checkpoint before it is tried.")
+    assert "step-000000002" in oldest and oldest.endswith("No other checkpoint is left.")
+
+
 def test_one_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     checkpoints = folder_with(tmp_path, [2, 4])
     assert checkpoints.newest is not None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from training.test_loop import Parabola, trained
 
+from ctrlnet import UsageError
 from ctrlnet.training import SHAPES, Schedule
 
 
@@ -60,3 +61,33 @@ def test_it_ends_early_once_the_validation_states_show_no_violation() -> None:
 def test_without_patience_nobody_asks() -> None:
     objective = Parabola(invalid=[])
     assert trained(objective, Schedule(steps=10, repairs=0))[-1]["step"] == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("steps", -5),
+        ("rows", 0),
+        ("rows", 2.5),
+        ("repairs", -2),
+        ("repair_steps", 0),
+        ("probe", 0),
+        ("validation", 0),
+        ("patience", -1),
+        ("patience", True),
+        ("clip", -1),
+        ("clip", 0),
+        ("warm_up", math.nan),
+        ("warm_up", 2.0),
+        ("rate", "cosinus"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"^{name} of the schedule is {value!r}"):
+        Schedule(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    assert Schedule(steps=1, rows=1, repairs=0, repair_steps=1, probe=1, patience=0, warm_up=1.0).total == 1
+    assert Schedule(warm_up=0).factor(1) == 1
