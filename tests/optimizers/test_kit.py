@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import ctrlnet
 from ctrlnet import Nonconforming, UsageError, mlp
+from ctrlnet.plugins import provenance
 from ctrlnet.testing import check_optimizer
 from ctrlnet.training import optimizer_named, optimizer_options
 
@@ -197,6 +199,8 @@ def test_an_optimizer_that_asks_for_a_closure_gets_one():
         ("adamw", "weigth_decay", "Did you mean 'weight_decay'?"),
         ("muon", "momentun", "Did you mean 'momentum'?"),
         ("lbfgs", "history", "Did you mean 'history_size'?"),
+        ("adamw", "learning_rate", "has no option 'learning_rate'. Did you mean 'lr'? Options: lr, betas"),
+        ("fromage", "step_size", "Did you mean 'lr'? Options: lr, p_bound, maximize, foreach, on_nonfinite."),
         ("sgd", "xyz", "has no option 'xyz'. Options: lr, momentum"),
     ],
 )
@@ -209,6 +213,9 @@ def test_an_option_that_does_not_exist(name, option, reason):
 def test_options_that_no_signature_tells():
     anything = type("Anything", (Descent,), {"__init__": lambda self, params, **rest: None})
     assert optimizer_options(anything) == ("lr", "foreach")  # handed on to the base class
+    for name in ("fromage", "nero", "madam", "madam_integer", "mfac"):
+        options = optimizer_options(ctrlnet.load("optimizers", name))
+        assert options[-3:] == ("maximize", "foreach", "on_nonfinite") and not {"options", "shared"} & set(options)
     assert "polar" in optimizer_options(ctrlnet.load("optimizers", "agd_spectral"))
     assert optimizer_options(lambda params: None) is None
 
@@ -216,3 +223,14 @@ def test_options_that_no_signature_tells():
 def test_options_that_exist_are_taken():
     optimizer = optimizer_named("agd", mlp((2, 3)), {"depth": 4, "lr": 0.5})
     assert optimizer.depth == 4 and optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_the_table_has_one_row_for_each_optimizer_and_its_claims():
+    page = Path(__file__).parents[2] / "docs" / "optimizers.md"
+    table = page.read_text(encoding="utf-8").split("## The rules\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    ours = [name for name in ctrlnet.names("optimizers") if provenance("optimizers", name)["distribution"] == "ctrlnet"]
+    assert sorted(row[0].strip("`") for row in rows) == sorted(ours)
+    for row in rows:
+        claims = getattr(ctrlnet.load("optimizers", row[0].strip("`")), "claims", frozenset())
+        assert set(filter(None, row[5].split(", ") if len(row) > 5 else ())) == claims, row[0]

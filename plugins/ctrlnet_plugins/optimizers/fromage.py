@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ctrlnet_plugins.optimizers.options import require_positive
 from ctrlnet_plugins.optimizers.passes import square, squares
-from ctrlnet_plugins.optimizers.rule import Part, Rule, require_positive
+from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 
 class Fromage(Rule):

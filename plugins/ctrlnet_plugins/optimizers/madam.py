@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ctrlnet import UsageError
-from ctrlnet_plugins.optimizers.passes import count_steps
-from ctrlnet_plugins.optimizers.rule import Part, Rule, require_fraction, require_positive
+from ctrlnet_plugins.optimizers.options import require_fraction, require_positive
+from ctrlnet_plugins.optimizers.passes import count_steps, least_root
+from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 _CHUNK = 1 << 17  # entries: six such vectors of float32 stay in a processor's cache from one operation to the next
-_EPS = 1e-30
 _NATS = 1 / log(2)  # e^x = 2^(x·_NATS): torch's exp2 takes a third of the time of its exp
 
 
@@ -22,13 +22,16 @@ class Madam(Rule):
     """Multiplicative Adam,  w ← clip(w · exp(−lr·sign(w)·u), ±w_max),  with  u = clip(g/(√v̂ + ε), ±g_bound).
 
     v ← β v + (1 − β) g², v̂ = v/(1 − βᵗ), and w_max = p_scale · rms of the tensor before its first step. A step changes
-    a weight by the factor exp(±lr) as a rule and exp(±g_bound·lr) at most, whatever the scale of the loss.
+    a weight by the factor exp(±lr) as a rule and exp(±g_bound·lr) at most.
 
     No weight ever changes its sign, and zero stays zero. A tensor that is zero throughout is therefore refused: draw
     it from a narrow normal distribution, as the authors do with biases (0.01), or give it to another optimizer.
 
-    ε = 1e-30 makes u zero, not NaN, where no gradient has ever been. Rounding in float32 changes a weight by less than
-    3e-7 of itself a step, besides what the formula asks.
+    ε = 1e-19 (in float64 1e-154) makes u zero, not NaN, where no gradient has ever been. The scale of the loss does not
+    matter as long as gradients are 1e-16 to 1e18 in size (in float64 1e-150 to 1e153): five steps then are the same to
+    1 %. Below that v underflows and steps become shorter, down to none; above it the norm overflows.
+
+    Rounding in float32 changes a weight by less than 3e-7 of itself a step, besides what the formula asks.
 
     Args:
         params: tensors, (name, tensor) pairs, or parameter groups.
@@ -86,11 +89,11 @@ class Madam(Rule):
         options = _fused(part, _NATS)
         widest = abs(options["lr"]) * part.group["g_bound"]
         for weight, gradient in zip(part.weights, part.gradients, strict=True):
-            state = self.state[weight]
+            state, eps = self.state[weight], least_root(weight.dtype)
             limit, steps = state["bound"].item(), [state["step"]]
             pieces = _pieces(weight, gradient, state["moment"])
             for (w, g, v), (x, s) in zip(pieces, self._room.get(weight) or self._make_room(weight), strict=True):
-                torch._fused_adamw_([x.zero_()], [g], [s], [v], [], steps, **options)
+                torch._fused_adamw_([x.zero_()], [g], [s], [v], [], steps, eps=eps, **options)
                 x.clamp_(-widest, widest).mul_(torch.sign(w, out=s)).exp2_()
                 w.mul_(x).clamp_(-limit, limit)
 
@@ -107,7 +110,7 @@ class Madam(Rule):
         return pieces
 
     def _move_list(self, part: Part) -> None:
-        options = _fused(part)
+        options = {**_fused(part), "eps": max(least_root(weight.dtype) for weight in part.weights)}
         widest = abs(options["lr"]) * part.group["g_bound"]
         states = [self.state[weight] for weight in part.weights]
         moments, steps = ([state[key] for state in states] for key in ("moment", "step"))
@@ -123,9 +126,9 @@ class Madam(Rule):
 
 
 def _fused(part: Part, unit: float = 1.0) -> dict[str, Any]:
-    """Options with which torch's fused AdamW, on weights of zero, makes of them ∓lr·unit·g/(√v̂ + ε), and updates v."""
+    """Options but ε with which torch's fused AdamW, on weights of zero, makes of them ∓lr·unit·g/(√v̂ + ε); v moves."""
     rate = -part.sign * float(part.group["lr"]) * unit
-    settings = {"lr": rate, "beta1": 0.0, "beta2": part.group["beta"], "eps": _EPS, "weight_decay": 0.0}
+    settings = {"lr": rate, "beta1": 0.0, "beta2": part.group["beta"], "weight_decay": 0.0}
     return {**settings, "amsgrad": False, "maximize": False}
 
 

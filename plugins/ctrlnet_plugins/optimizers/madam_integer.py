@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import log, sqrt
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.madam import largest
-from ctrlnet_plugins.optimizers.rule import Part, Rule, require_fraction, require_positive
+from ctrlnet_plugins.optimizers.options import require_fraction, require_positive
+from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 _NATS = 1 / log(2)  # e^x = 2^(x·_NATS)
 
@@ -26,7 +28,9 @@ class MadamInteger(Rule):
     At the first step every weight is rounded to such a number: by a factor of exp(±δ/2), from below w_max exp(−span)
     up to that, from above w_max down to it. Zero stays zero. From then on n and the signs are the weights, two bytes
     each, and the tensor that torch computes with is made from them: what else writes to it is lost at the next step.
-    A step smaller than half of δ moves nothing: |u| must be δ/(2 lr) at least.
+    A step smaller than half of δ moves nothing: |u| must be δ/(2 lr) at least. The scale of the loss does not matter as
+    long as gradients are 1e-16 to 1e18 in size (in float64 1e-150 to 1e153): five steps then are the same to 1 %. Below
+    that v underflows and steps become shorter, down to none; above it the norm overflows.
 
     Args:
         params: tensors, (name, tensor) pairs, or parameter groups.
@@ -61,7 +65,7 @@ class MadamInteger(Rule):
         super().__init__(params, {"lr": lr, **options}, **shared)
 
     def check(self, group: dict[str, Any]) -> None:
-        if group["bits"] not in range(2, 15):
+        if not isinstance(group["bits"], Integral) or group["bits"] not in range(2, 15):
             raise UsageError(f"bits must be a whole number from 2 to 14, got {group['bits']!r}.")
         require_fraction("beta", group["beta"])
         for option in ("span", "p_scale", "g_bound"):
@@ -69,11 +73,12 @@ class MadamInteger(Rule):
 
     def begin(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
         bound, levels = largest(self, group, weight), 1 << group["bits"]
+        rows = weight.shape[:1] if weight.ndim > 1 else (1,) * weight.ndim
         places = (torch.log(weight.abs().to(bound) / bound) * (-levels / group["span"])).round_().clamp_(0, levels - 1)
         return {
             "step": torch.zeros((), dtype=torch.float32, device=weight.device),
             "code": ((places + 1) * weight.sign()).to(torch.int16),  # ±(n + 1), and 0 for zero
-            "moment": bound.new_zeros(weight.shape[0] if weight.ndim > 1 else 1, *(1 for _ in weight.shape[1:])),
+            "moment": bound.new_zeros((*rows, *(1 for _ in weight.shape[1:]))),
             "bound": bound,
         }
 

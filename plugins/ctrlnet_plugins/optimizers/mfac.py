@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ctrlnet import UsageError
-from ctrlnet_plugins.optimizers.rule import Part, Rule, require_positive
+from ctrlnet_plugins.optimizers.options import require_positive
+from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 
 class MFAC(Rule):
@@ -47,21 +48,28 @@ class MFAC(Rule):
 
     def check(self, group: dict[str, Any]) -> None:
         require_positive("damping", group["damping"])
-        if not isinstance(group["history"], int) or group["history"] < 1:
+        if isinstance(group["history"], bool) or not isinstance(group["history"], int) or group["history"] < 1:
             raise UsageError(f"history must be a whole number above zero, got {group['history']!r}.")
         for option in ("damping", "history"):
             if group[option] != self.defaults[option]:
                 raise UsageError(
                     f"{option} is one for all weights, since they form one vector; a group has {group[option]}, the "
-                    f"optimizer {self.defaults[option]}. Pass it to MFAC itself."
+                    f"optimizer {self.defaults[option]}. Pass {option}={group[option]} to MFAC itself."
                 )
 
     def begin(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
-        state = {"gradients": weight.new_zeros(self.defaults["history"], *weight.shape)}
         if weight is not self._first:
             self._ledger()
-            return state
+        return self._zeros(weight, weight is self._first)
+
+    def kept(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
+        return self._zeros(weight.to("meta"), weight is self._first)
+
+    def _zeros(self, weight: Tensor, first: bool) -> dict[str, Any]:
         history = self.defaults["history"]
+        state = {"gradients": weight.new_zeros(history, *weight.shape)}
+        if not first:
+            return state
         gram = torch.zeros(history, history, dtype=torch.float64, device=weight.device)
         return {**state, "count": torch.zeros((), dtype=torch.int64, device=weight.device), "gram": gram}
 
@@ -94,11 +102,16 @@ class MFAC(Rule):
         for part in parts:
             rate = part.sign * float(part.group["lr"])
             for weight in part.weights:
-                rows = self.state[weight]["gradients"].flatten(1)
+                rows = self._rows(weight)
                 weight.add_((combination.to(rows) @ rows).view_as(weight), alpha=rate)
 
     def move(self, part: Part, measures: list[Tensor]) -> None:
         """Nothing: no part moves by itself."""
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """The gradients kept of a weight, each a row."""
+        kept: Tensor = self.state[weight]["gradients"]
+        return kept.reshape(len(kept), weight.numel())
 
     def _keep(self, slot: Tensor) -> None:
         """Put the newest gradient in the place of the oldest."""
@@ -111,8 +124,7 @@ class MFAC(Rule):
         gram: Tensor = ledger["gram"]
         products = torch.zeros_like(gram[0])
         for weight in weights:
-            rows = self.state[weight]["gradients"].flatten(1)
-            products += (rows @ weight.grad.flatten()).to(gram)  # type: ignore[union-attr]
+            products += (self._rows(weight) @ weight.grad.flatten()).to(gram)  # type: ignore[union-attr]
         gram.index_copy_(0, slot, products.unsqueeze(0)).index_copy_(1, slot, products.unsqueeze(1))
         count = ledger["count"].clamp_max(self.defaults["history"]).to(gram)
         rounding = max(torch.finfo(weight.dtype).eps for weight in weights)

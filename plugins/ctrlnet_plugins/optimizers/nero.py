@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ctrlnet import UsageError
-from ctrlnet_plugins.optimizers.passes import count_steps
-from ctrlnet_plugins.optimizers.rule import Part, Rule, require_fraction
+from ctrlnet_plugins.optimizers.options import require_flag, require_fraction
+from ctrlnet_plugins.optimizers.passes import count_steps, least_root
+from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 
 class Nero(Rule):
@@ -21,7 +22,9 @@ class Nero(Rule):
     makes the scale s one). A convolution has a row for each output channel. With one input to a neuron the mean is
     left. A vector (biases, gains) is treated entry by entry, ‖·‖ the absolute value, not projected, and s the mean
     size of its entries before the first step, or 0.01 where all are zero. 0/0 is 0 (v has the smallest normal number
-    of its dtype added at every step; √v̂ of a vector has 1e-30).
+    of its dtype added at every step, √v̂ of a vector its root). The scale of the loss does not matter as long as
+    gradients are 1e-16 to 1e18 in size (in float64 1e-150 to 1e153): five steps then are the same to 1 %. Below that v
+    underflows and steps become shorter, down to none; above it the norm overflows.
 
     **Building the optimizer projects the weights**, and so changes the network, unless they are balanced already (to
     rounding, so that a resumed training goes on bit for bit). Every output of a layer then is a product with a unit
@@ -53,6 +56,7 @@ class Nero(Rule):
 
     def check(self, group: dict[str, Any]) -> None:
         require_fraction("beta", group["beta"])
+        require_flag("constrain", group["constrain"])
         self.require_precise(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -150,7 +154,8 @@ def _move_entries(weight: Tensor, gradient: Tensor, state: dict[str, Any], rate:
     scale = state["scale"].item() if weight.is_cpu else state["scale"]
     torch._fused_adamw_(
         [weight], [gradient.contiguous()], [torch.zeros_like(gradient)], [state["moment"]], [], [state["step"]],
-        lr=-rate * scale, beta1=0.0, beta2=beta, weight_decay=0.0, eps=1e-30, amsgrad=False, maximize=False,
+        lr=-rate * scale, beta1=0.0, beta2=beta, weight_decay=0.0, eps=least_root(weight.dtype), amsgrad=False,
+        maximize=False,
     )  # fmt: skip
 
 

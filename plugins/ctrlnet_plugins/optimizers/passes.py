@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from math import sqrt
 from typing import Any
 
 import torch
@@ -14,6 +16,15 @@ def squares(tensors: list[Tensor]) -> list[Tensor]:
         found = torch._foreach_norm(tensors)
         return list(torch._foreach_mul(found, found))
     return [square(tensor) for tensor in tensors]
+
+
+@cache
+def least_root(dtype: torch.dtype) -> float:
+    """The root of the smallest normal number, 1e-19 in float32: smaller numbers have a square of few digits or zero.
+
+    As the ε of g/(√v + ε) it keeps that below about one where v underflows.
+    """
+    return sqrt(torch.finfo(dtype).tiny)
 
 
 def count_steps(states: list[dict[str, Any]]) -> None:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ctrlnet import NonFinite, UsageError
+from ctrlnet_plugins.optimizers.options import require_among, require_flag, require_rate
 from ctrlnet_plugins.optimizers.passes import squares
+from ctrlnet_plugins.optimizers.saved import require_fitting
 
 _log = logging.getLogger("ctrlnet")
 
@@ -68,6 +70,7 @@ class Rule(Optimizer):
         self,
         params: Iterable[Any],
         options: dict[str, Any],
+        /,  # so that nobody takes `options` for one that a user may give
         *,
         maximize: bool = False,
         foreach: bool | None = None,
@@ -81,7 +84,8 @@ class Rule(Optimizer):
     @classmethod
     def for_module(cls, module: nn.Module, **options: Any) -> Self:
         """The rule over the trainable parameters of a module; errors then call them by name."""
-        return cls([(name, weight) for name, weight in module.named_parameters() if weight.requires_grad], **options)
+        weights = [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
+        return cls(weights, **options)  # type: ignore[call-arg]  # a rule's own constructor gives the options
 
     def measure(self, part: Part) -> list[Tensor]:
         """For each gradient a tensor of numbers whose sum is finite only where it is: here its squared norm."""
@@ -94,6 +98,10 @@ class Rule(Optimizer):
     def begin(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
         """The state of a weight before its first step; nothing is kept of an empty one."""
         return {}
+
+    def kept(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
+        """Tensors of the shapes that the state of a weight has."""
+        return self.begin(group, torch.ones_like(weight)) if self.keeps_state(group) else {}
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse options of a group that cannot be meant."""
@@ -129,13 +137,17 @@ class Rule(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         try:
-            self._check(self.param_groups[-1])
+            self.check_group(self.param_groups[-1])
         except UsageError:
             self.param_groups.pop()
             raise
 
-    def _check(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Refuse options and weights that the rule cannot work with."""
         require_rate(group["lr"])
+        require_flag("maximize", group["maximize"])
+        if group["foreach"] is not None:
+            require_flag("foreach", group["foreach"], "True, False, None")
         self.check(group)
         for weight in group["params"]:
             if not weight.is_floating_point():
@@ -155,7 +167,7 @@ class Rule(Optimizer):
 
         Raises:
             NonFinite: a gradient has NaN or infinity and `on_nonfinite` is "raise".
-            UsageError: a gradient is sparse.
+            UsageError: a gradient is sparse, or the learning rate of a group is NaN or negative; nothing is changed.
         """
         loss = None
         if closure is not None:
@@ -176,6 +188,9 @@ class Rule(Optimizer):
         return loss
 
     def _part(self, group: dict[str, Any]) -> Part:
+        lr = group["lr"]
+        if not (type(lr) is float and 0 <= lr < inf):  # a scheduler may have set it; a float is the quick case
+            require_rate(lr)
         weights: list[Tensor] = []
         gradients: list[Tensor] = []
         keeps = self.keeps_state(group)
@@ -216,7 +231,12 @@ class Rule(Optimizer):
         _log.warning("%s skipped a step. %s", type(self).__name__, message)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch does it, but every state tensor keeps the dtype it was saved with, bit for bit."""
+        """As torch does it, but every state tensor keeps the dtype it was saved with, bit for bit.
+
+        Raises:
+            UsageError: the state is one of another rule, of other options or of other weights; nothing is changed.
+        """
+        require_fitting(self, state_dict)
         super().load_state_dict(state_dict)
         saved = [index for group in state_dict["param_groups"] for index in group["params"]]
         weights = [weight for group in self.param_groups for weight in group["params"]]
@@ -227,30 +247,6 @@ class Rule(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), **{name: getattr(self, name) for name in self._own}}
-
-
-def require_rate(lr: float) -> None:
-    """Refuse a learning rate below zero or not finite."""
-    if not 0 <= lr < inf:
-        raise UsageError(f"lr must be finite and not negative, got {lr}.")
-
-
-def require_positive(option: str, given: float) -> None:
-    """Refuse a number that is not finite and above zero."""
-    if not 0 < given < inf:
-        raise UsageError(f"{option} must be finite and above zero, got {given}.")
-
-
-def require_fraction(option: str, given: float) -> None:
-    """Refuse a number outside [0, 1)."""
-    if not 0 <= given < 1:
-        raise UsageError(f"{option} must be at least 0 and below 1, got {given}.")
-
-
-def require_among(option: str, given: object, allowed: tuple[object, ...]) -> None:
-    """Refuse what is not one of a few allowed values."""
-    if given not in allowed:
-        raise UsageError(f"{option} is {given!r}; allowed: {', '.join(map(repr, allowed))}.")
 
 
 def _total(flags: list[Tensor]) -> float:
