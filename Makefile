@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DECIDED := torch==2.13.0 mujoco==3.17.0
 
-.PHONY: demo test test-slow bench lint lock python
+.PHONY: demo test test-slow bench study lint lock python
 
 demo: $(READY)
 	$(BIN)/ctrlnet run pendulum --out runs/pendulum --overwrite
@@ -24,6 +24,10 @@ test-slow: $(READY)
 # one benchmark: make bench ONLY=pilot; write what was measured into benchmarks/targets.toml: make bench RECORD=1
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(ONLY) $(if $(RECORD),--record)
+
+# the tables and figures of docs/studies.md; one study: make study ONLY=transfer
+study: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python studies/run.py $(ONLY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
