@@ -17,6 +17,7 @@ from torch import nn
 
 import ctrlnet
 from ctrlnet import plugins
+from ctrlnet.training import optimizer_named
 
 OPTIONS = {"mfac": {"history": 32}}
 LEFT_OUT = {"lbfgs"}
@@ -37,7 +38,10 @@ def ours(name: str) -> bool:
 def ratios(names: list[str], width: int) -> dict[str, float]:
     """Time of a step over that of fused AdamW, the median over the rounds, for each name."""
     reference = stepping(lambda module: torch.optim.AdamW(module.parameters(), fused=True), width)
-    steps = {name: stepping(lambda module, name=name: built(name, module), width) for name in names}
+    steps = {
+        name: stepping(lambda module, name=name: optimizer_named(name, module, OPTIONS.get(name, {})), width)
+        for name in names
+    }
     counts = {name: count(step) for name, step in steps.items()}
     spent, found = dict.fromkeys(names, 0.0), {name: [] for name in names}
     often = count(reference)
@@ -49,11 +53,6 @@ def ratios(names: list[str], width: int) -> dict[str, float]:
                 spent[name] += seconds * counts[name]
                 found[name].append(seconds / floor)
     return {name: statistics.median(values) for name, values in found.items()}
-
-
-def built(name: str, module: nn.Module) -> torch.optim.Optimizer:
-    kind, options = ctrlnet.load("optimizers", name), OPTIONS.get(name, {})
-    return kind.for_module(module, **options) if hasattr(kind, "for_module") else kind(module.parameters(), **options)
 
 
 def stepping(build: Callable[[nn.Module], torch.optim.Optimizer], width: int) -> Callable[[], object]:

@@ -15,7 +15,7 @@ import torch
 from pages import in_processes, write_table
 from torch import Tensor, nn
 
-import ctrlnet
+from ctrlnet.training import optimizer_named
 
 SEEDS = range(3)
 POINTS, BATCH, EPOCHS = 4096, 256, 60
@@ -52,8 +52,7 @@ def train(cell: Cell) -> Result:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
     plugin, options = METHODS[name]
-    rule = ctrlnet.load("optimizers", plugin)
-    optimizer = rule(network.parameters(), lr=rate, **options)
+    optimizer = optimizer_named(plugin, network, {"lr": rate, **options})
     x, y, x_test, y_test = data()
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (POINTS // BATCH))
     for _ in range(epochs):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pages import in_processes, percent, write_table
+from pages import in_processes, median, percent, write_table
 from torch import Tensor, nn
 
 import ctrlnet
@@ -145,10 +145,6 @@ def steepness(network: nn.Module, low: Tensor, high: Tensor) -> float:
     entries = [slope_bounds(graph, [row], low, high)[0].range for row in jacobian(graph, node)]
     largest = sum(torch.maximum(row.lower.abs(), row.upper.abs()).amax(-1) ** 2 for row in entries)
     return float(largest.max().sqrt())
-
-
-def median(solutions: list[Solution], attribute: str) -> float:
-    return statistics.median(getattr(solution, attribute) for solution in solutions)
 
 
 def _row(name: str, rate: float, solutions: list[Solution]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-import ctrlnet
 from ctrlnet.errors import NonFinite
+from ctrlnet.training import optimizer_named
 
 TRAINED = 1437
 CLASSES = 10
@@ -90,7 +90,7 @@ def train(task: Training) -> Outcome:
     torch.manual_seed(task.seed)
     x, y, x_test, y_test = data()
     network = build(task)
-    optimizer = optimizer_of(task, network)
+    optimizer = optimizer_named(task.optimizer, network, task.options)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, task.decay)
     started, reached = time.perf_counter(), math.inf
     for epoch in range(1, task.epochs + 1):
@@ -117,13 +117,6 @@ def train(task: Training) -> Outcome:
     if not math.isfinite(final):
         return LOST
     return Outcome(final, *right, reached, time.perf_counter() - started)
-
-
-def optimizer_of(task: Training, network: nn.Module) -> torch.optim.Optimizer:
-    plugin = ctrlnet.load("optimizers", task.optimizer)
-    if hasattr(plugin, "for_module"):
-        return plugin.for_module(network, **task.options)  # type: ignore[no-any-return]
-    return plugin(network.parameters(), **task.options)  # type: ignore[no-any-return]
 
 
 def loss_of(task: Training, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ def write_figure(name: str, figure: Figure) -> None:
     figure.savefig(FIGURES / f"{name}.png", dpi=80, bbox_inches="tight")
 
 
-def median(outcomes: Iterable[Outcome], attribute: str) -> float:
+def median(outcomes: Iterable[Any], attribute: str) -> float:
+    """Of an attribute of several outcomes."""
     return statistics.median(getattr(outcome, attribute) for outcome in outcomes)
 
 

@@ -7,7 +7,7 @@ from ctrlnet.conditions.derivative import lie_derivative
 from ctrlnet.conditions.discrete import DiscreteDecrease
 from ctrlnet.conditions.exponential import ExponentialStability, decrease_margin
 from ctrlnet.conditions.high_order import HighOrderInvariance
-from ctrlnet.conditions.losses import Conjunction, Mean, mean_inside, trajectory_violation, violation
+from ctrlnet.conditions.losses import Conjunction, Mean, asked, lack, mean_inside, trajectory_violation, violation
 from ctrlnet.conditions.ultimate import UltimateBound
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "NagumoInvariance",
     "StayWithin",
     "UltimateBound",
+    "asked",
     "decrease_margin",
+    "lack",
     "lie_derivative",
     "mean_inside",
     "trajectory_violation",

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ctrlnet.conditions.barrier import barrier_margin
 from ctrlnet.conditions.clauses import Clause
-from ctrlnet.conditions.motion import field_of
+from ctrlnet.conditions.motion import disturbance_of, field_of
 from ctrlnet.conditions.parameters import check_number
 from ctrlnet.errors import UsageError
 from ctrlnet.sets import Number
-from ctrlnet.systems import AnySystem, ClosedLoop, Disturbed
+from ctrlnet.systems import AnySystem
 from ctrlnet.types import Field, Margin
 
 
@@ -60,8 +60,7 @@ class HighOrderInvariance:
         """The last of the chain, where all before it are not negative; evaluated on a disturbed field, it raises
         UsageError where one before it depends on the disturbance."""
         *others, last = chain(self.h, field_of(system, "HighOrderInvariance"), self.rates)
-        disturbed = isinstance(system, (Disturbed, ClosedLoop)) and system.disturbance is not None
-        margin = partial(_undisturbed, others, last) if disturbed else last
+        margin = last if disturbance_of(system) is None else partial(_undisturbed, others, last)
         return [Clause("barrier", margin, tuple(map(_negative, others)))]
 
 

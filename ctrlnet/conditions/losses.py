@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ctrlnet.conditions.clauses import Clause, Condition
+from ctrlnet.conditions.motion import disturbance_of
 from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.integrators import Integrator, solve
 from ctrlnet.sets import Box, Number
-from ctrlnet.systems import AnySystem, ClosedLoop, Disturbed, draw
+from ctrlnet.systems import AnySystem, draw
 
 _TINY = 1e-12  # keeps a relative margin finite at the equilibrium, where margin and scale vanish
 
@@ -115,22 +116,29 @@ def clauses_of(condition: Conjunction, system: AnySystem) -> list[Clause]:
     return found
 
 
-def _followed(system: AnySystem, x0: Tensor) -> Any:
-    if not isinstance(system, (Disturbed, ClosedLoop)) or system.disturbance is None:
-        return system
-    d = draw(system.disturbance, x0)
-    return lambda x: system(x, d)
-
-
-def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number, mean: Mean) -> Tensor:
+def lack(clause: Clause, x: Tensor, *, relative: bool, slack: Number = 0.0) -> Tensor:
+    """slack - margin at each state, (..., n) to (...); `relative` divides the margin by the clause's scale, held."""
     margin = clause.margin(x)
     if relative and clause.scale is not None:
         with torch.no_grad():
             scale = clause.scale(x).abs() + _TINY
         margin = margin / scale
-    hinge = torch.relu(float(slack) - margin)
-    if not clause.where:
-        return mean(hinge, None)
+    return float(slack) - margin
+
+
+def asked(clause: Clause, x: Tensor) -> Tensor | None:
+    """At which states the clause asks for something, (..., n) to (...); None: at all."""
     with torch.no_grad():
-        inside = torch.stack([w(x) <= 0 for w in clause.where]).all(0).to(hinge.dtype)
-    return mean(hinge, inside)
+        return torch.stack([w(x) <= 0 for w in clause.where]).all(0) if clause.where else None
+
+
+def _followed(system: Any, x0: Tensor) -> Any:
+    if (box := disturbance_of(system)) is None:
+        return system
+    d = draw(box, x0)
+    return lambda x: system(x, d)
+
+
+def _hinge(clause: Clause, x: Tensor, relative: bool, slack: Number, mean: Mean) -> Tensor:
+    hinge, where = torch.relu(lack(clause, x, relative=relative, slack=slack)), asked(clause, x)
+    return mean(hinge, None if where is None else where.to(hinge.dtype))

@@ -9,8 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ctrlnet.errors import UsageError
+from ctrlnet.sets import Box
 from ctrlnet.systems import AnySystem, ClosedLoop, DiscreteMap, Disturbed, check_field, checked_velocity, draw
 from ctrlnet.types import Field
+
+
+def disturbance_of(system: Any) -> Box | None:
+    """The box of the disturbance of a field; None where it has none."""
+    return system.disturbance if isinstance(system, (Disturbed, ClosedLoop)) else None
 
 
 def field_of(system: AnySystem, asker: str) -> Field:
@@ -25,7 +31,7 @@ def field_of(system: AnySystem, asker: str) -> Field:
             "Conditions for a map are DiscreteDecrease and UltimateBound."
         )
     field: Any = system
-    if isinstance(system, (Disturbed, ClosedLoop)) and (box := system.disturbance) is not None:
+    if (box := disturbance_of(system)) is not None:
         return lambda x: checked_velocity(field(x, draw(box, x)), x)
     check_field(field)
     return lambda x: checked_velocity(field(x), x)

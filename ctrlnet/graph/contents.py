@@ -16,7 +16,6 @@ class Contents:
     """The entries of the memory behind a tensor; None where nothing is known."""
 
     def __init__(self, tensor: Tensor):
-        self.dtype = tensor.dtype
         with torch._C.DisableTorchFunction():
             count = tensor.untyped_storage().nbytes() // tensor.element_size()
         self.entries: list[Entry | None] = [None] * count

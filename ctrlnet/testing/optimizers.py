@@ -17,13 +17,12 @@ from ctrlnet.testing.problems import (
     distance,
     linear,
     network,
-    requires_closure,
     same,
     step,
     steps,
     weights,
 )
-from ctrlnet.training import optimizer_options
+from ctrlnet.training import optimizer_options, requires_closure
 
 _ROUNDING = 1e-4  # of the distance moved, in double precision: torch casts states such as NAdam's when it loads them
 _LISTS = 1e-9  # of the distance moved, between one tensor at a time and lists of them

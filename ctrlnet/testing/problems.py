@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ctrlnet.layers import mlp
+from ctrlnet.training import requires_closure
 
 Loss = Callable[[nn.Module], Tensor]
 
@@ -42,12 +42,6 @@ def square_loss(module: nn.Module) -> Tensor:
     error = outputs - torch.stack([x * y.sin(), y, y], -1)[:, : outputs.shape[-1]]
     loss: Tensor = error.square().mean()
     return loss
-
-
-def requires_closure(optimizer: Optimizer) -> bool:
-    """Whether `step` cannot be called without a closure, as that of L-BFGS."""
-    closure = signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is Parameter.empty
 
 
 def step(optimizer: Optimizer, evaluate: Callable[[], Tensor]) -> Any:

@@ -1,6 +1,7 @@
 """Training: states to sample, losses over them and along trajectories, the loop and its checkpoints."""
 
 from ctrlnet.training.checkpoint import Checkpoints, newest_whole, require_whole
+from ctrlnet.training.descent import requires_closure
 from ctrlnet.training.distributed import Processes, joined, local_device
 from ctrlnet.training.engine import Engine
 from ctrlnet.training.loop import Progress, fit
@@ -48,6 +49,7 @@ __all__ = [
     "optimizer_options",
     "packed",
     "require_whole",
+    "requires_closure",
     "seeded",
     "unpacked",
     "unsaturated",

@@ -63,7 +63,7 @@ class Descent:
         # the means of a divided batch differ from step to step, and would be compiled anew
         whole = engine.accumulate == processes.size == 1
         self._terms = engine.compiled(loss.terms, self.device) if whole else loss.terms
-        self._searches = _requires_closure(optimizer)
+        self._searches = requires_closure(optimizer)
 
     def __call__(self, step: int, share: float) -> Terms:
         """Take step 1, 2, ...; the terms of its batch before the step.
@@ -139,6 +139,7 @@ def _same_random_numbers() -> Iterator[None]:
     torch.set_rng_state(before)
 
 
-def _requires_closure(optimizer: Optimizer) -> bool:
+def requires_closure(optimizer: Optimizer) -> bool:
+    """Whether `step` cannot be called without a closure, as that of L-BFGS."""
     closure = signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is Parameter.empty

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ctrlnet.conditions import ExponentialStability, Mean, mean_inside, trajectory_violation, violation
+from ctrlnet.conditions import ExponentialStability, Mean, lack, mean_inside, trajectory_violation, violation
 from ctrlnet.errors import UsageError
 from ctrlnet.training.pool import HardStates
 from ctrlnet.training.region import Within
@@ -227,11 +227,8 @@ class RegionObjective:
     def _worst(self, asked: Sequence[Within], x: Tensor) -> Tensor:
         """Largest relative violation at each state, (k, n) to (k,), negative where there is slack."""
         with torch.no_grad():
-            found = []
-            for clause in (clause for one in asked for clause in one.clauses(self.system)):
-                scale = 1.0 if clause.scale is None else clause.scale(x) + 1e-12
-                found.append(-clause.margin(x) / scale)
-            return torch.stack(found).amax(0)
+            clauses = (clause for one in asked for clause in one.clauses(self.system))
+            return torch.stack([lack(clause, x, relative=True) for clause in clauses]).amax(0)
 
 
 def _shares(conditions: Mapping[str, object], shares: Mapping[str, float]) -> tuple[float, ...]:

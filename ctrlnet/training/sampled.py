@@ -9,12 +9,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ctrlnet.conditions import Condition, Mean, mean_inside, trajectory_violation, violation
+from ctrlnet.conditions import Condition, Mean, asked, lack, mean_inside, trajectory_violation, violation
 from ctrlnet.errors import UsageError
 from ctrlnet.training.pool import HardStates
 from ctrlnet.training.states import StateSampler
-
-_TINY = 1e-12  # keeps a relative margin finite where margin and scale vanish
 
 
 @final
@@ -131,8 +129,6 @@ class SampledObjective:
             found = []
             for one in self._wanted.values():
                 for clause in one.condition.clauses(self._system):
-                    scale = clause.scale(x).abs() + _TINY if one.relative and clause.scale is not None else 1.0
-                    asked = torch.stack([w(x) <= 0 for w in clause.where]).all(0) if clause.where else True
-                    lack = one.slack * 0.2 - clause.margin(x) / scale
-                    found.append(torch.where(torch.as_tensor(asked, device=x.device), lack, -torch.inf))
+                    lacking, where = lack(clause, x, relative=one.relative, slack=0.2 * one.slack), asked(clause, x)
+                    found.append(lacking if where is None else lacking.where(where, -torch.inf))
             return torch.stack(found).amax(0)

@@ -15,8 +15,9 @@ from ctrlnet_plugins.optimizers.adam import adam_state, adamw
 from ctrlnet_plugins.optimizers.advice import Advice, advise
 from ctrlnet_plugins.optimizers.architecture import depth_in_layers, require_treatable
 from ctrlnet_plugins.optimizers.ascent import Ascent, frobenius, length, on_host, total, walk
-from ctrlnet_plugins.optimizers.blocks import PRECISE, orthogonal, places, scale, spectral_norm, square, squares
+from ctrlnet_plugins.optimizers.blocks import PRECISE, orthogonal, places, scale, spectral_norm, squares
 from ctrlnet_plugins.optimizers.options import require_among, require_positive
+from ctrlnet_plugins.optimizers.passes import square
 from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 _BIAS = ("error", "block", "frozen", "adamw")

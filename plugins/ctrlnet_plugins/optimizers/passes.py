@@ -35,7 +35,7 @@ def count_steps(states: list[dict[str, Any]]) -> None:
 
 def square(tensor: Tensor) -> Tensor:
     """The squared Euclidean norm, in at least single precision."""
-    if tensor.dtype.itemsize < 4:  # whose largest number has no square
+    if tensor.dtype.itemsize < 4:  # half precision, whose largest number has no square
         wide: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float32)
         return wide.square_()
     flat = tensor.ravel()  # a view, where there is one
