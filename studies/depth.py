@@ -30,7 +30,7 @@ MOMENTUM = (("momentum", 0.9),)
 METHODS = (
     Method("agd", "orthogonal", "square"),
     Method("agd_spectral", "orthogonal", "square"),
-    Method("nero", "orthogonal", "entropy", (1e-2, 1e-3)),
+    Method("nero", "orthogonal", "entropy", (3e-2, 2e-2, 1e-2, 1e-3)),
     Method("fromage", "torch", "entropy", (1e-2, 1e-3)),
     Method("adamw", "torch", "entropy", (1e-3, 1e-4), PLAIN),
     Method("sgd", "torch", "entropy", (1e-1, 1e-2), MOMENTUM),
