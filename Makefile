@@ -13,12 +13,13 @@ demo: $(READY)
 	$(BIN)/ctrlnet run pendulum --out runs/pendulum --overwrite
 	$(BIN)/ctrlnet run pendulum --env.torque-limit 0.75 --out runs/pendulum-0.75 --overwrite
 
+# as many processes as there are cores, each of one thread
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 # pytest ends with 5 when it has selected nothing: no failure here as long as it is said
 test-slow: $(READY)
-	@$(BIN)/python -m pytest -m slow; status=$$?; \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow; status=$$?; \
 	if [ $$status -eq 5 ]; then echo "No test is marked slow: nothing was run."; exit 0; fi; exit $$status
 
 # one benchmark: make bench ONLY=pilot; write what was measured into benchmarks/targets.toml: make bench RECORD=1

@@ -48,7 +48,17 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "UnsupportedOperation",
         "UsageError",
     ),
-    "ctrlnet.integrators": ("Integrator", "RungeKutta", "Solution", "Step", "Tableau", "Tolerance", "odeint", "solve"),
+    "ctrlnet.integrators": (
+        "Event",
+        "Integrator",
+        "RungeKutta",
+        "Solution",
+        "Step",
+        "Tableau",
+        "Tolerance",
+        "odeint",
+        "solve",
+    ),
     "ctrlnet.layers": ("mlp",),
     "ctrlnet.mechanisms": ("Twin",),
     "ctrlnet.plugins": ("load", "make", "names"),
@@ -59,7 +69,17 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "ctrlnet.runs": ("Run",),
     "ctrlnet.sets": ("Ball", "Box", "Sublevel"),
     "ctrlnet.synthesis": ("linearize", "lqr", "lyapunov_equation"),
-    "ctrlnet.systems": ("ClosedLoop", "DiscreteMap", "Disturbed", "Quantity", "System", "timed"),
+    "ctrlnet.systems": (
+        "ClosedLoop",
+        "DiscreteMap",
+        "Disturbed",
+        "Energy",
+        "Quantity",
+        "Separable",
+        "Split",
+        "System",
+        "timed",
+    ),
     "ctrlnet.tasks": ("Environment", "Recipe", "rebuild", "train"),
     "ctrlnet.training": ("Engine",),
 }
@@ -104,6 +124,7 @@ if TYPE_CHECKING:
     from ctrlnet.errors import TraceError as TraceError
     from ctrlnet.errors import UnsupportedOperation as UnsupportedOperation
     from ctrlnet.errors import UsageError as UsageError
+    from ctrlnet.integrators import Event as Event
     from ctrlnet.integrators import Integrator as Integrator
     from ctrlnet.integrators import RungeKutta as RungeKutta
     from ctrlnet.integrators import Solution as Solution
@@ -138,7 +159,10 @@ if TYPE_CHECKING:
     from ctrlnet.systems import ClosedLoop as ClosedLoop
     from ctrlnet.systems import DiscreteMap as DiscreteMap
     from ctrlnet.systems import Disturbed as Disturbed
+    from ctrlnet.systems import Energy as Energy
     from ctrlnet.systems import Quantity as Quantity
+    from ctrlnet.systems import Separable as Separable
+    from ctrlnet.systems import Split as Split
     from ctrlnet.systems import System as System
     from ctrlnet.systems import timed as timed
     from ctrlnet.tasks import Environment as Environment

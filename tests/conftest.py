@@ -18,13 +18,18 @@ torch.set_num_threads(1)
 settings.register_profile("ctrlnet", deadline=None, print_blob=True)
 settings.load_profile("ctrlnet")
 
-SEED = int(os.environ.get("CTRLNET_TEST_SEED", random.randrange(10**6)))
+SEED = int(os.environ.setdefault("CTRLNET_TEST_SEED", str(random.randrange(10**6))))  # one for all processes
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The class of an object that would be called by its address, which differs between processes."""
+    return type(val).__name__ if type(val).__repr__ is object.__repr__ else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -78,8 +78,8 @@ def trajectory_violation(
 ) -> Tensor:
     """The violation at the states that trajectories visit, a scalar.
 
-    The trajectories decide where to look and carry no gradient; the loss at the visited states does. Where one of
-    them diverges, all count up to the last instant at which they are finite; `within` keeps the loss finite too.
+    The trajectories decide where to look and carry no gradient; the loss at the visited states does. One that diverges
+    counts up to the last instant at which it is finite; `within` keeps the loss finite too.
 
     Args:
         x0: initial states, (..., n).
@@ -94,8 +94,7 @@ def trajectory_violation(
     """
     with torch.no_grad():
         visited = solve(_followed(system, x0), x0, times, method=method, step=step).x
-    if within is not None:
-        visited = visited[within.contains(visited)]
+    visited = visited[visited.isfinite().all(-1) if within is None else within.contains(visited)]
     return violation(condition, system, visited, relative=relative, slack=slack, mean=mean)
 
 

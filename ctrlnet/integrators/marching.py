@@ -1,101 +1,134 @@
-"""From the first instant to the last: with given steps, or with steps that meet a tolerance."""
+"""One march through the instants, in equal steps that all states share or in steps of their own."""
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ctrlnet.integrators.contract import Integrator
-from ctrlnet.integrators.solution import Segment, Status, interpolated
-from ctrlnet.integrators.step_control import Tolerance, error_norm, first_step, step_factor
+from ctrlnet.errors import UsageError
+from ctrlnet.integrators.controls import Adaptive, Equal
+from ctrlnet.integrators.equal_steps import Leg, equal_steps, legs
+from ctrlnet.integrators.events import Event, Found
+from ctrlnet.integrators.moves import Keep, Move, Problem, gathered
+from ctrlnet.integrators.own_steps import Travel
+from ctrlnet.integrators.solution import DONE, NON_FINITE
+from ctrlnet.integrators.step_control import Tolerance
 from ctrlnet.sets import Number
 from ctrlnet.systems.fields import TimeField
 
 
-class March(NamedTuple):
-    """The states at the instants reached, and how it ended; the segments only where they were to be kept."""
+@final
+@dataclass(frozen=True, eq=False)
+class Marched:
+    """The states that were asked for, flat (t b + crossings, n), instants first; how each state ended, the number of
+    its instants, of its steps and of those tried in vain, (b,); the accepted steps where they were kept."""
 
-    states: list[Tensor]
-    segments: list[Segment]
-    status: Status
-    steps: int
-    rejected: int = 0
-
-
-def fixed_steps(
-    method: Integrator, field: TimeField, x: Tensor, times: list[float], step: Number | None, keep: bool
-) -> March:
-    """Equal steps no longer than `step` [s] between any two instants; one step each when it is None."""
-    states, segments = [x], list[Segment]()
-    carry, steps = method.init(field, times[0], x), 0
-    for start, stop in pairwise(times):
-        count = 1 if step is None else max(1, math.ceil(abs(stop - start) / float(step) - 1e-9))
-        h = (stop - start) / count
-        for index in range(count):
-            t = start + index * h
-            done = method.step(field, t, x, h, carry)
-            if keep:
-                segments.append(Segment(t, h, x, done.x, done.carry))
-            x, carry = done.x, done.carry
-        states.append(x)
-        steps += count
-    return March(states, segments, "done", steps)
+    x: Tensor
+    moves: list[Move]
+    found: list[Found]
+    status: Tensor
+    reached: Tensor
+    steps: Tensor
+    rejected: Tensor
 
 
-def adaptive_steps(
-    method: Integrator, field: TimeField, x: Tensor, times: list[float], tolerance: Tolerance, order: int, keep: bool
-) -> March:
-    """Steps whose error estimates meet the tolerance; instants between steps by dense output.
+@final
+@dataclass(frozen=True, eq=False)
+class Journey:
+    """Everything of an integration but where it starts.
 
-    The controller's choices are constants for the gradient. `order` is that of the embedded solution.
+    Attributes:
+        problem: what is integrated.
+        instants: [s], (t,), or (t, b) where each state has its own.
+        step, tolerance, events: as for `solve`.
     """
-    states, segments = [x], list[Segment]()
-    steps, rejected, previous = 0, 0, 1.0
-    t, end, just_rejected = times[0], times[-1], False
-    h = first_step(field, t, x, end - t, order, tolerance)
-    carry = method.init(field, t, x)
-    error = 0.0
-    while t != end:
-        h, after = _clipped(t, h, end)
-        if steps + rejected >= tolerance.steps or after == t:
-            return March(states, segments, "step limit" if math.isfinite(error) else "non-finite", steps, rejected)
-        done = method.step(field, t, x, h, carry)
-        error = math.inf if done.error is None else error_norm(done.error, tolerance.allowed(x, done.x))
-        factor = step_factor(error, previous, order + 1, just_rejected or error > 1)
-        just_rejected = error > 1
-        if just_rejected:
-            rejected += 1
-        else:
-            segment = Segment(t, h, x, done.x, done.carry)
-            if keep:
-                segments.append(segment)
-            states += _outputs(method, field, segment, after, times[len(states) :])
-            t, x, carry, previous, steps = after, done.x, done.carry, error, steps + 1
-        h *= factor
-    return March(states, segments, "done", steps, rejected)
+
+    problem: Problem
+    instants: Tensor
+    step: Number | None
+    tolerance: Tolerance
+    events: Sequence[Event]
+
+    @property
+    def embedded_order(self) -> int | None:
+        """The order of the error estimate, where the steps are to be chosen by it."""
+        return getattr(self.problem.method, "embedded_order", None) if self.step is None else None
+
+    @property
+    def shared(self) -> bool:
+        """All states take the same steps."""
+        return self.embedded_order is None and not self.events and self.instants.ndim == 1
+
+    @property
+    def plan(self) -> list[Leg]:
+        """The steps that all states share; where each has its own instants, those of the first."""
+        times = self.instants if self.instants.ndim == 1 else self.instants[:, 0]
+        return legs(times.tolist(), self.step, bool(getattr(self.problem.method, "multistep", False)))
+
+    def ask(self, x: Tensor) -> None:
+        """Let the method refuse what it cannot be meant for.
+
+        Raises:
+            UsageError: the method's own.
+        """
+        if (check := getattr(self.problem.method, "check", None)) is not None:
+            plan = self.plan
+            check(self.problem.given, plan[0].t, x, max((leg.h for leg in plan), key=abs), len(plan))
+
+    def march(self, x: Tensor, keep: Keep | None) -> Marched:
+        """From the states x (..., n); with what is to be kept of the accepted steps."""
+        return self._equal(x, keep) if self.shared else self._own(x, keep)
+
+    def _equal(self, x: Tensor, keep: Keep | None) -> Marched:
+        plan = self.plan
+        states, moves = equal_steps(self.problem, x, plan, keep)
+        out = torch.stack(states)
+        with torch.no_grad():
+            finite = out.isfinite().all(-1).reshape(len(states), -1)  # (t, b)
+            reached = finite.long().cumprod(0).sum(0)
+            status = torch.where(reached < len(states), NON_FINITE, DONE)
+        steps = torch.full_like(status, len(plan))
+        return Marched(out.reshape(-1, x.shape[-1]), moves, [], status, reached, steps, torch.zeros_like(steps))
+
+    def _own(self, x: Tensor, keep: Keep | None) -> Marched:
+        flat = x.reshape(-1, x.shape[-1])
+        instants = self.instants[:, None].expand(-1, len(flat)) if self.instants.ndim == 1 else self.instants
+        instants = instants.T.contiguous()
+        problem = self.problem.in_batch(x.shape[:-1])
+        apart = separable(problem.rate, instants[:, :1].to(x.dtype), flat)
+        if self.events and not apart:
+            raise UsageError(
+                "The field cannot be evaluated for one state of the batch alone, which events need. Put what belongs "
+                "to each state, such as a parameter, into the state as a constant."
+            )
+        order = self.embedded_order
+        control = Equal(self.step) if order is None else Adaptive(self.tolerance, order, lands=not apart)
+        record = Travel(problem, instants, control, self.events, apart, keep).run(flat)
+        out = gathered(record.values, record.slots, record.answers)
+        size = instants.numel()
+        by_instant = out[:size].reshape(*instants.shape, -1).transpose(0, 1).reshape(size, -1)
+        return Marched(
+            torch.cat([by_instant, out[size:]]) if record.found else by_instant,
+            record.moves, record.found, record.status, record.reached, record.steps, record.rejected,
+        )  # fmt: skip
 
 
-def _clipped(t: float, h: float, end: float) -> tuple[float, float]:
-    """The step cut at `end` (or stretched to it by a hundredth, to leave no sliver), and the time after it."""
-    return (end - t, end) if abs(end - t) <= 1.01 * abs(h) else (h, t + h)
+@torch.no_grad()
+def separable(rate: TimeField, t: Tensor, x: Tensor) -> bool:
+    """Whether the field can be asked about one state without the others.
 
-
-def _outputs(
-    method: Integrator, field: TimeField, segment: Segment, after: float, waiting: list[float]
-) -> list[Tensor]:
-    direction = math.copysign(1.0, segment.h)
-    reached = [t for t in waiting if direction * t <= direction * after]
-    return [segment.end if t == after else interpolated(method, field, segment, t) for t in reached]
-
-
-def finite_part(march: March) -> March:
-    """The states before the first that is not finite, with that status; the march itself when all are."""
-    finite = torch.stack(march.states).detach().isfinite().flatten(1).all(1).tolist()
-    if all(finite):
-        return march
-    sound = [segment for segment in march.segments if bool(segment.end.isfinite().all())]
-    return March(march.states[: finite.index(False)], sound, "non-finite", march.steps, march.rejected)
+    A function that holds something of the batch's own size, such as one parameter for each state, cannot.
+    """
+    if len(x) < 2:
+        return True
+    try:
+        alone = rate(t[:1], x[:1])
+    except Exception:  # whatever it is, the batch as a whole will show it again
+        return False
+    whole = rate(t, x)[:1]
+    size = whole.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
+    return alone.shape == whole.shape and bool((alone - whole).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * size)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, final
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from ctrlnet.integrators.contract import Step
+from ctrlnet.integrators.contract import Carry, Step
 from ctrlnet.integrators.tableau import Tableau
 from ctrlnet.sets import Number
-from ctrlnet.systems.fields import TimeField
-
-_Carry = tuple[Tensor, ...] | None
+from ctrlnet.systems.fields import Time, TimeField
 
 
 @final
@@ -34,45 +32,83 @@ class RungeKutta:
         self.tableau = tableau
         self.order = tableau.order
         self.embedded_order = tableau.embedded_order
-        self._nodes = tableau.c
-        low = tableau.b_low
-        self._differences = None if low is None else [b - b_low for b, b_low in zip(tableau.b, low, strict=True)]
+        self._last_first = tableau.first_same_as_last
+        self._rows = [(node, _terms(row)) for node, row in zip(tableau.c[1:], tableau.a[1:], strict=True)]
+        self._weights, low = _terms(tableau.b), tableau.b_low
+        self._differences = None if low is None else _terms(map(float.__sub__, map(float, tableau.b), map(float, low)))
 
-    def init(self, field: TimeField, t: float, x: Tensor) -> _Carry:
+    def init(self, field: TimeField, t: Time, x: Tensor) -> Carry:
         """The first stage, where the next step would otherwise find it in the last; None elsewhere."""
         return (field(t, x),) if self.tableau.first_same_as_last else None
 
-    def step(self, field: TimeField, t: float, x: Tensor, h: float, carry: _Carry) -> Step:
+    def step(self, field: TimeField, t: Time, x: Tensor, h: Time, carry: Carry) -> Step:
         """From x (..., n) at t to t + h."""
-        table = self.tableau
         stages = [field(t, x) if carry is None else carry[-1]]
+        parts, size = (stages, h) if not isinstance(h, Tensor) else ([h * stages[0]], 1.0)
         y = x
-        for node, row in zip(self._nodes[1:], table.a[1:], strict=True):
-            y = _advance(x, h, row, stages)
+        for node, row in self._rows:
+            y = _sum(x, size, row, parts)
             stages.append(field(t + node * h, y))
-        end = y if table.first_same_as_last else _advance(x, h, table.b, stages)
-        error = None if self._differences is None else _advance(torch.zeros_like(x), h, self._differences, stages)
-        return Step(end, error, self._kept(stages))
+            if parts is not stages:
+                parts.append(h * stages[-1])
+        end = y if self._last_first else _sum(x, size, self._weights, parts)
+        return Step(end, self._error(size, parts), self._kept(stages))
 
-    def interpolate(self, x: Tensor, h: float, carry: _Carry, theta: float) -> Tensor | None:
+    @torch.no_grad()
+    def _error(self, size: float, parts: list[Tensor]) -> Tensor | None:
+        """It chooses steps, which have no derivatives."""
+        if self._differences is None:
+            return None
+        (index, weight), *others = self._differences
+        return _sum(size * weight * parts[index], size, others, parts)
+
+    def interpolate(self, x: Tensor, h: Time, carry: Carry, theta: Time) -> Tensor | None:
         """The state at t + theta h, from the state x before a step and the carry after it; None without `dense`."""
         if self.tableau.dense is None or carry is None:
             return None
-        weights = (sum(d * theta**j for j, d in enumerate(row, 1)) for row in self.tableau.dense)
-        return _advance(x, h, weights, carry)
+        weights = [_polynomial(row, theta) for row in self.tableau.dense]
+        if not isinstance(theta, Tensor):
+            return _advance(x, h, weights, carry)
+        for stage, row, weight in zip(carry, self.tableau.dense, weights, strict=True):
+            x = torch.addcmul(x, stage, h * weight) if any(row) else x
+        return x
 
-    def _kept(self, stages: list[Tensor]) -> _Carry:
+    def _kept(self, stages: list[Tensor]) -> Carry:
         if self.tableau.dense is not None:
             return tuple(stages)
-        return (stages[-1],) if self.tableau.first_same_as_last else None
+        return (stages[-1],) if self._last_first else None
 
     def __repr__(self) -> str:
         return f"RungeKutta(order {self.order}, {len(self.tableau.b)} stages)"
 
 
-def _advance(x: Tensor, h: float, weights: Iterable[Number], stages: Iterable[Tensor]) -> Tensor:
+def _terms(weights: Iterable[Number]) -> list[tuple[int, float]]:
+    """The stages of a sum and their weights, without zeros."""
+    return [(index, float(weight)) for index, weight in enumerate(weights) if weight != 0]
+
+
+def _sum(x: Tensor, size: float, terms: list[tuple[int, float]], parts: list[Tensor]) -> Tensor:
+    """x + size Σ weight_i part_i."""
+    for index, weight in terms:
+        x = torch.add(x, parts[index], alpha=size * weight)
+    return x
+
+
+def _polynomial(coefficients: Sequence[Number], theta: Time) -> Any:
+    """Σ coefficient_j θ^j, j from 1."""
+    value: Any = 0.0
+    for coefficient in reversed(coefficients):
+        value = (value + float(coefficient)) * theta
+    return value
+
+
+def _advance(x: Tensor, h: Time, weights: Iterable[Number], stages: Iterable[Tensor]) -> Tensor:
     """x + h Σ weight_i stage_i, one fused operation a term."""
     for weight, stage in zip(weights, stages, strict=False):
-        if weight != 0:
+        if weight == 0:
+            continue
+        if isinstance(h, Tensor):
+            x = torch.addcmul(x, stage, h, value=float(weight))
+        else:
             x = torch.add(x, stage, alpha=h * float(weight))
     return x

@@ -2,79 +2,38 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any, Literal, NamedTuple, TypeAlias, final
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
 
 from ctrlnet.errors import UsageError
-from ctrlnet.integrators.contract import Integrator
-from ctrlnet.sets import Number, vector
-from ctrlnet.systems.fields import TimeField
+from ctrlnet.integrators.dense import Dense
 
-Status: TypeAlias = Literal["done", "step limit", "non-finite"]
-
-
-class Segment(NamedTuple):
-    """One accepted step: from x at t by h to `end`, and the method's carry after it."""
-
-    t: float
-    h: float
-    x: Tensor
-    end: Tensor
-    carry: Any
+Status: TypeAlias = Literal["done", "event", "step limit", "minimum step", "non-finite"]
+STATUSES: tuple[Status, ...] = ("done", "event", "step limit", "minimum step", "non-finite")
+RUNNING = -1
+DONE, EVENT, STEP_LIMIT, MINIMUM_STEP, NON_FINITE = range(5)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """The solution between the steps, as a function of time."""
+class Crossings:
+    """Where one event happened, k the most times it did for any state of the batch.
 
-    method: Integrator
-    function: TimeField = field(repr=False)
-    segments: Sequence[Segment] = field(repr=False)
+    Attributes:
+        t: times [s], (k, ...), in the order of the solution; NaN after a state's last one.
+        x: states there, (k, ..., n).
+        count: how often it happened, (...).
 
-    def __call__(self, t: Tensor | Sequence[Number] | Number) -> Tensor:
-        """States (t, ..., n) at the given instants [s], within what was integrated; (..., n) at a single number.
+    Times and states carry gradients, that of the time by the implicit function theorem,
+    dt = -(∂g/∂x dx + ∂g/∂θ dθ) / (dg/dt along the solution); they are wrong where the solution grazes g = 0.
+    """
 
-        Raises:
-            UsageError: an instant outside, or none (ShapeError: instants of another shape than (t,)).
-        """
-        if isinstance(t, (float, int, Fraction)) or (isinstance(t, Tensor) and t.ndim == 0):
-            return self([float(t)])[0]
-        instants = vector(t, "t").tolist()
-        first, last = self.segments[0].t, self.segments[-1].t + self.segments[-1].h
-        low, high = min(first, last), max(first, last)
-        rounding = 1e-12 * (high - low)
-        outside = [s for s in instants if not low - rounding <= s <= high + rounding]
-        if outside:
-            raise UsageError(f"t = {outside} lies outside the integrated interval [{low}, {high}].")
-        return torch.stack([self._at(instant) for instant in instants])
-
-    def _at(self, t: float) -> Tensor:
-        direction = 1.0 if self.segments[0].h > 0 else -1.0
-        index = bisect_right(self.segments, direction * t, key=lambda segment: direction * segment.t)
-        return interpolated(self.method, self.function, self.segments[max(index - 1, 0)], t)
-
-
-def interpolated(method: Integrator, function: TimeField, segment: Segment, t: float) -> Tensor:
-    """The state at t within a step: the method's own dense output, else the cubic Hermite interpolant."""
-    theta = (t - segment.t) / segment.h
-    own = getattr(method, "interpolate", None)
-    x = None if own is None else own(segment.x, segment.h, segment.carry, theta)
-    return _hermite(function, segment, theta) if x is None else x
-
-
-def _hermite(function: TimeField, segment: Segment, theta: float) -> Tensor:
-    """Cubic Hermite interpolant, order 3. Source: Hairer, Norsett and Wanner, II.6, eq. (6.7)."""
-    t, h, x, end, _ = segment
-    start_slope, end_slope = function(t, x), function(t + h, end)
-    correction = (1 - 2 * theta) * (end - x) + (theta - 1) * h * start_slope + theta * h * end_slope
-    return (1 - theta) * x + theta * end + theta * (theta - 1) * correction
+    t: Tensor
+    x: Tensor
+    count: Tensor
 
 
 @final
@@ -83,20 +42,38 @@ class Solution:
     """The states at the instants that were asked for and reached.
 
     Attributes:
-        t: instants [s], (t,): all of those asked for when `status` is "done", otherwise the first of them.
-        x: states, (t, ..., n).
-        status: "done"; "step limit" when the tolerance needs more steps, or smaller ones, than are allowed;
-            "non-finite" when the states or the field stopped being finite.
-        events: none yet.
+        t: instants [s], (t,) or (t, ...) as they were asked for, up to the last that any state of the batch reached.
+        x: states, (t, ..., n); NaN where a state of the batch did not come so far.
+        status: the worst of all states of the batch:
+            "done";
+            "event": a terminal event came first;
+            "step limit": the tolerance needs more steps than are allowed;
+            "minimum step": it needs smaller steps than are allowed, or than floating point has;
+            "non-finite": the state or the field stopped being finite.
+        statuses: that of each state of the batch, (...), as its place in this list.
+        events: for each event where it happened.
         dense: the solution between the steps, a function of time; None where no step was
             finished, and from `odeint`.
-        steps, rejected: steps that were taken, and those tried in vain.
+        steps, rejected: the most steps that any state took, and tried in vain.
+        sample_steps: steps of each state, (...).
     """
 
     t: Tensor
     x: Tensor
     status: Status
-    events: tuple[()] = ()
-    dense: Dense | None = None
-    steps: int = 0
-    rejected: int = 0
+    statuses: Tensor
+    events: tuple[Crossings, ...]
+    dense: Dense | None
+    steps: int
+    rejected: int
+    sample_steps: Tensor
+
+    def samples(self, status: str) -> Tensor:
+        """Indices (k, batch dimensions) of the states of the batch that ended so.
+
+        Raises:
+            UsageError: there is no such status.
+        """
+        if status not in STATUSES:
+            raise UsageError(f"No status is named {status!r}. Allowed: {', '.join(STATUSES)}.")
+        return torch.nonzero(self.statuses == STATUSES.index(status))

@@ -1,4 +1,4 @@
-"""The choice of the step size from error estimates."""
+"""The choice of the step size from error estimates, for every state of a batch by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ctrlnet.sets import Number
 from ctrlnet.systems.fields import TimeField
 
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
-PROPORTIONAL, INTEGRAL = 0.4, 0.3
+PROPORTIONAL, INTEGRAL = 0.2, 0.65
 
 
 @final
@@ -23,69 +23,96 @@ PROPORTIONAL, INTEGRAL = 0.4, 0.3
 class Tolerance:
     """Local error allowed in a step of an adaptive method,  absolute + relative |x|  in each coordinate.
 
-    The error of a state is the root mean square over its coordinates; that of a batch is its worst state's.
+    The error of a state is the root mean square over its coordinates. Every state of a batch has its own steps.
 
     Args:
         relative: at least 0.
         absolute: above 0, in the units of the state.
-        steps: most steps tried, accepted or not; beyond it the solution ends with status "step limit".
+        steps: most steps tried for one state, accepted or not; beyond it its solution ends with status "step limit".
+        shortest: [s]; a state that needs a shorter step ends with status "minimum step". 0 leaves it to rounding.
+        longest: [s]; no step is longer. A method that leaps over a short event needs it.
     """
 
     relative: Number = 1e-6
     absolute: Number = 1e-8
     steps: int = 10_000
+    shortest: Number = 0.0
+    longest: Number = math.inf
 
     def __post_init__(self) -> None:
-        numbers = (self.relative, self.absolute)
+        numbers = (self.relative, self.absolute, self.shortest, self.longest)
         if not all(isinstance(one, Real) for one in numbers) or not isinstance(self.steps, int):
-            raise UsageError(f"{self} cannot be met: relative and absolute are numbers, steps is an integer.")
+            raise UsageError(
+                f"{self} cannot be met: relative and absolute are numbers, like shortest and longest; steps is an "
+                "integer."
+            )
         if not (0 <= self.relative < math.inf and 0 < self.absolute < math.inf and self.steps >= 1):
             raise UsageError(f"{self} cannot be met: relative >= 0, absolute > 0, both finite, and steps >= 1.")
+        if not 0 <= self.shortest < self.longest:
+            raise UsageError(f"{self} cannot be met: 0 <= shortest < longest, in seconds.")
 
     def allowed(self, x: Tensor, end: Tensor) -> Tensor:
         """The error allowed in each coordinate of a step from x to `end`, (..., n)."""
         return float(self.absolute) + float(self.relative) * torch.maximum(x.abs(), end.abs())
 
+    def check(self, x: Tensor) -> None:
+        """Refuse errors smaller than the rounding of the states.
 
-def error_norm(error: Tensor, allowed: Tensor) -> float:
-    """The worst state's root mean square of error/allowed, at most 1 where the step is accepted; infinite for NaN."""
-    with torch.no_grad():
-        worst = float((error / allowed).square().mean(-1).max().sqrt())
-    return worst if math.isfinite(worst) else math.inf
+        Raises:
+            UsageError: saying what the precision allows.
+        """
+        unit, size = torch.finfo(x.dtype).eps, float(x.detach().abs().max()) if x.numel() else 0.0
+        if self.relative < unit and self.absolute < unit * size:
+            raise UsageError(
+                f"{self} is below the rounding of {x.dtype}, {unit:.1e} of states as large as {size:.1e}. Give "
+                f"relative at least {unit:.1e}, or x0.double()."
+            )
 
 
-def step_factor(error: float, previous: float, exponent_order: int, rejected: bool) -> float:
-    """Factor on the step size of the PI controller,  0.9 e_n^(-(kI+kP)/k) e_{n-1}^(kP/k)  within [0.2, 10].
+def error_norms(error: Tensor, allowed: Tensor) -> Tensor:
+    """Root mean square of error/allowed over each state's coordinates, (r, n) to (r, 1); infinite for NaN.
+
+    A step is accepted where it is at most 1.
+    """
+    norms = torch.linalg.vector_norm(error / allowed, dim=-1, keepdim=True) / math.sqrt(error.shape[-1])
+    finite: Tensor = norms.nan_to_num(nan=math.inf, posinf=math.inf)
+    return finite
+
+
+def step_factors(error: Tensor, previous: Tensor, exponent_order: int, held: Tensor | None) -> Tensor:
+    """Factors on the step sizes of the PI controller,  0.9 e_n^(-(kI+kP)/k) e_{n-1}^(kP/k)  within [0.2, 10], (r, 1).
 
     Args:
         error, previous: norms of this and of the last accepted step.
         exponent_order: k, the embedded order plus one.
-        rejected: a rejected step may not grow, and neither may the one that follows it.
+        held: where the step may not grow: a rejected one, and the one that follows it; None for nowhere.
 
-    Source: Gustafsson, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, 1991.
+    The exponents kI = 0.65, kP = 0.2 are near those of a controller without memory: steps grow to their size quickly.
+
+    Source: Gustafsson, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, 1991;
+    exponents: Hairer and Wanner, Solving Ordinary Differential Equations II, 2nd ed., section IV.2.
     """
-    if not math.isfinite(error):
-        return SMALLEST
-    size = max(error, 1e-10)  # an exact step: grow by the largest factor, without dividing by zero
-    factor = SAFETY * math.pow(size, -(INTEGRAL + PROPORTIONAL) / exponent_order)
-    factor *= math.pow(max(previous, 1e-10), PROPORTIONAL / exponent_order)
-    return min(max(factor, SMALLEST), 1.0 if rejected else LARGEST)
+    # an exact step grows by the largest factor, without dividing by zero; an infinite error shrinks by the smallest
+    factor = SAFETY * error.clamp(min=1e-10).pow(-(INTEGRAL + PROPORTIONAL) / exponent_order)
+    factor = (factor * previous.clamp(min=1e-10).pow(PROPORTIONAL / exponent_order)).clamp(SMALLEST, LARGEST)
+    return factor if held is None else torch.where(held, factor.clamp(max=1.0), factor)
 
 
-def first_step(field: TimeField, t: float, x: Tensor, span: float, order: int, tolerance: Tolerance) -> float:
-    """Size and sign of the first step over the interval `span`, from two evaluations.
+@torch.no_grad()
+def first_steps(rate: TimeField, t: Tensor, x: Tensor, span: Tensor, order: int, tolerance: Tolerance) -> Tensor:
+    """Sizes and signs of the first steps over the intervals `span`, (r, 1), from two evaluations.
 
     Source: Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, 2nd ed., section II.4.
     """
-    with torch.no_grad():
-        allowed = tolerance.allowed(x, x)
-        slope = field(t, x)
-        size, speed = error_norm(x, allowed), error_norm(slope, allowed)
-        trial = 1e-6 if min(size, speed) < 1e-5 else 0.01 * size / speed
-        trial = math.copysign(min(trial, abs(span)) or 1e-6, span)
-        change = field(t + trial, torch.add(x, slope, alpha=trial)) - slope
-        bend = error_norm(change, allowed) / abs(trial)
-    steepest = max(speed, bend)
-    step = max(1e-6, 1e-3 * abs(trial)) if steepest <= 1e-15 else (0.01 / steepest) ** (1 / (order + 1))
-    step = min(100 * abs(trial), step, abs(span))
-    return math.copysign(step if step > 0 else 1e-6 * abs(span), span)
+    allowed, long = tolerance.allowed(x, x), span.abs()
+    slope = rate(t.to(x.dtype), x)
+    size, speed = error_norms(x, allowed), error_norms(slope, allowed)
+    trial = torch.where(torch.minimum(size, speed) < 1e-5, 1e-6, 0.01 * size / speed).to(span.dtype)
+    trial = torch.copysign(torch.minimum(trial, long).clamp(min=1e-300), span)
+    ahead = rate((t + trial).to(x.dtype), x + trial.to(x.dtype) * slope)
+    bend = error_norms(ahead - slope, allowed) / trial.abs()
+    steepest = torch.maximum(speed, bend)
+    step = torch.where(steepest <= 1e-15, (1e-3 * trial.abs()).clamp(min=1e-6), (0.01 / steepest) ** (1 / (order + 1)))
+    step = torch.minimum(torch.minimum(100 * trial.abs(), step), long)
+    step = torch.where(step > 0, step, 1e-6 * long)  # false for NaN too: the first step then finds out
+    return torch.copysign(step, span)

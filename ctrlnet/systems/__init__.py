@@ -7,19 +7,27 @@ from ctrlnet.systems.disturbance import draw
 from ctrlnet.systems.disturbed import Disturbed
 from ctrlnet.systems.fields import Timed, timed
 from ctrlnet.systems.rows import check_rows
+from ctrlnet.systems.structured import STRUCTURES, Energy, Potential, Separable, Split, Structured, halves
 from ctrlnet.systems.velocity import AnySystem, check_field, checked_velocity
 
 __all__ = [
+    "STRUCTURES",
     "AnySystem",
     "ClosedLoop",
     "DiscreteMap",
     "Disturbed",
+    "Energy",
+    "Potential",
     "Quantity",
+    "Separable",
+    "Split",
+    "Structured",
     "System",
     "Timed",
     "check_field",
     "check_rows",
     "checked_velocity",
     "draw",
+    "halves",
     "timed",
 ]

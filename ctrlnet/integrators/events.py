@@ -1,0 +1,120 @@
+"""Events: where a function of the state changes its sign along a solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from ctrlnet.errors import ShapeError, UsageError
+from ctrlnet.integrators.moves import Move, Problem, interpolant
+from ctrlnet.systems.fields import Time, Timed, TimeField
+from ctrlnet.types import Margin
+
+_WIDTH, _TRIES, _TOUCHED = 1e-13, 100, 1e-9  # of a bracket, in steps; iterations; seconds from a zero, in spans
+
+
+@final
+@dataclass(frozen=True)
+class Event:
+    """The instants at which g(x) changes its sign, for every state of a batch by itself.
+
+    An event is found where the sign differs between the ends of a step; `Tolerance(longest=...)` keeps the steps
+    shorter than what they could leap over. A solution that begins with g = 0, as after a reset, has its event when it
+    next comes back to zero.
+
+    Args:
+        function: g, maps (..., n) to (...), row by row; or timed(g) of g(t, x).
+        terminal: the solution ends there.
+        direction: 1 for a rising sign only, -1 for a falling one only, 0 for both.
+
+    Raises:
+        UsageError: no function, or another direction.
+    """
+
+    function: Margin | Timed
+    terminal: bool = True
+    direction: int = 0
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise UsageError(f"The function of an event is {self.function!r}; give g(x), (..., n) to (...).")
+        if self.direction not in (-1, 0, 1):
+            raise UsageError(f"direction is {self.direction!r}; give 1 (rising), -1 (falling) or 0 (both).")
+
+    def __call__(self, t: Time, x: Tensor) -> Tensor:
+        """g at (t, x), (r, n) to (r,), for times that are numbers or (r, 1).
+
+        Raises:
+            ShapeError: the function returns another shape.
+        """
+        if not isinstance(self.function, Timed):
+            value = self.function(x)
+        else:
+            value = self.function(t if isinstance(t, Tensor) else x.new_tensor(t), x)
+            value = value[..., 0] if value.shape == (*x.shape[:-1], 1) else value  # as broadcast with t (r, 1)
+        if not isinstance(value, Tensor) or value.shape != x.shape[:-1]:
+            given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(
+                f"The function of an event maps {tuple(x.shape)} to {given}; it must give one number a state."
+            )
+        return value
+
+    @torch.no_grad()
+    def side(self, rate: TimeField, t: Tensor, x: Tensor, span: Tensor) -> Tensor:
+        """The sign of g just after the start, (r,): where g is zero there, the sign of its derivative along x'."""
+        value, seconds = self(t, x), _TOUCHED * span
+        change = self(t + seconds, x + seconds * rate(t, x)) - value
+        return torch.where(value.abs() <= change.abs(), change, value).sign()
+
+    def crossed(self, side: Tensor, value: Tensor) -> Tensor:
+        """Where the sign has changed to that of the value, in the direction wanted, (r,)."""
+        changed = side * value.sign() < 0
+        changed |= (value == 0) & (side != 0)
+        return changed if self.direction == 0 else changed & (side == -self.direction)
+
+
+class Found(NamedTuple):
+    """Crossings of one event: the number of the event, the rows of the batch, the times [s], the output slots."""
+
+    event: int
+    rows: Tensor
+    t: Tensor
+    slots: Tensor
+
+
+@torch.no_grad()
+def located(event: Event, side: Tensor, problem: Problem, move: Move) -> Tensor:
+    """theta in (0, 1] of the change of sign within a step of rows that all have one, (r, 1) float64.
+
+    False position with the Illinois weights, and bisection every third time.
+
+    Args:
+        side: the sign before, (r,): that of g, or of what it becomes where the solution began at a zero.
+
+    Source: Dowell and Jarratt, A modified regula falsi method for computing the root of an equation, 1971.
+    """
+    at, signs = interpolant(problem, move), side.double()[:, None]
+
+    def value(theta: Tensor) -> Tensor:
+        """-g side: negative before the crossing, at least zero from it on."""
+        near = theta.to(move.x.dtype)
+        return -signs * event(move.t + near * move.h, at(near)).double()[:, None]
+
+    low, high = torch.zeros_like(signs), torch.ones_like(signs)
+    before, beyond = value(low), value(high).clamp(min=0.0)
+    before = torch.where(before < 0, before, -beyond)  # a solution that began at a zero has left it
+    for attempt in range(_TRIES):
+        if bool((high - low <= _WIDTH).all()):
+            break
+        guess = (low * beyond - high * before) / (beyond - before)
+        theta = (
+            (low + high) / 2 if attempt % 3 == 2 else guess.clamp(low, high).where(guess.isfinite(), (low + high) / 2)
+        )
+        found = value(theta)
+        past = found >= 0
+        high, low = torch.where(past, theta, high), torch.where(past, low, theta)
+        before, beyond = torch.where(past, before / 2, found), torch.where(past, found, beyond / 2)
+    return high
