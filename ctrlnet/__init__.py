@@ -59,10 +59,24 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "odeint",
         "solve",
     ),
-    "ctrlnet.layers": ("mlp",),
+    "ctrlnet.layers": (
+        "Antisymmetric",
+        "GradientFlow",
+        "HamiltonianFlow",
+        "HamiltonianLayer",
+        "NetworkEnergy",
+        "NormPreserving",
+        "Pieces",
+        "SkewGradient",
+        "TimeVarying",
+        "TwoLayerHamiltonian",
+        "layer_parallel",
+        "mlp",
+        "prolong",
+    ),
     "ctrlnet.mechanisms": ("Twin",),
     "ctrlnet.plugins": ("load", "make", "names"),
-    "ctrlnet.policies": ("Feedback",),
+    "ctrlnet.policies": ("DynamicPolicy", "Feedback", "FlowPolicy"),
     "ctrlnet.prover": ("Budget", "Coordinates", "Progress", "Verdict", "certify", "longest_period", "prove"),
     "ctrlnet.rationals": ("Exact", "exact"),
     "ctrlnet.reports": ("draw_proof",),
@@ -74,10 +88,12 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "DiscreteMap",
         "Disturbed",
         "Energy",
+        "Memory",
         "Quantity",
         "Separable",
         "Split",
         "System",
+        "augmented",
         "timed",
     ),
     "ctrlnet.tasks": ("Environment", "Recipe", "rebuild", "train"),
@@ -133,12 +149,26 @@ if TYPE_CHECKING:
     from ctrlnet.integrators import Tolerance as Tolerance
     from ctrlnet.integrators import odeint as odeint
     from ctrlnet.integrators import solve as solve
+    from ctrlnet.layers import Antisymmetric as Antisymmetric
+    from ctrlnet.layers import GradientFlow as GradientFlow
+    from ctrlnet.layers import HamiltonianFlow as HamiltonianFlow
+    from ctrlnet.layers import HamiltonianLayer as HamiltonianLayer
+    from ctrlnet.layers import NetworkEnergy as NetworkEnergy
+    from ctrlnet.layers import NormPreserving as NormPreserving
+    from ctrlnet.layers import Pieces as Pieces
+    from ctrlnet.layers import SkewGradient as SkewGradient
+    from ctrlnet.layers import TimeVarying as TimeVarying
+    from ctrlnet.layers import TwoLayerHamiltonian as TwoLayerHamiltonian
+    from ctrlnet.layers import layer_parallel as layer_parallel
     from ctrlnet.layers import mlp as mlp
+    from ctrlnet.layers import prolong as prolong
     from ctrlnet.mechanisms import Twin as Twin
     from ctrlnet.plugins import load as load
     from ctrlnet.plugins import make as make
     from ctrlnet.plugins import names as names
+    from ctrlnet.policies import DynamicPolicy as DynamicPolicy
     from ctrlnet.policies import Feedback as Feedback
+    from ctrlnet.policies import FlowPolicy as FlowPolicy
     from ctrlnet.prover import Budget as Budget
     from ctrlnet.prover import Coordinates as Coordinates
     from ctrlnet.prover import Progress as Progress
@@ -160,10 +190,12 @@ if TYPE_CHECKING:
     from ctrlnet.systems import DiscreteMap as DiscreteMap
     from ctrlnet.systems import Disturbed as Disturbed
     from ctrlnet.systems import Energy as Energy
+    from ctrlnet.systems import Memory as Memory
     from ctrlnet.systems import Quantity as Quantity
     from ctrlnet.systems import Separable as Separable
     from ctrlnet.systems import Split as Split
     from ctrlnet.systems import System as System
+    from ctrlnet.systems import augmented as augmented
     from ctrlnet.systems import timed as timed
     from ctrlnet.tasks import Environment as Environment
     from ctrlnet.tasks import Recipe as Recipe

@@ -120,11 +120,15 @@ def record_of(name: str, verdict: Verdict, rebuilt: Rebuilt) -> Record:
 
 
 def _region(level: float, statement: Statement, rebuilt: Rebuilt) -> Region:
+    """Of a policy with an own state z the region of the plant's states that are certified with z = z*."""
     import torch
 
     from ctrlnet.sets import Sublevel
 
-    generator = torch.Generator().manual_seed(0)
-    volume = Sublevel(statement.condition.V, level, statement.box).volume(SAMPLES, generator)
+    V, box, memory = statement.condition.V, statement.box, statement.system.plant.memory
+    own = 0 if memory is None else memory.size
+    if memory is not None:
+        V, box = memory.at_rest(V), memory.without(box)
+    volume = Sublevel(V, level, box).volume(SAMPLES, torch.Generator().manual_seed(0))
     known = getattr(getattr(rebuilt.task, "environment", None), "null_controllable_area", None)
-    return Region(volume.estimate, volume.standard_error, float(statement.box.volume), known)
+    return Region(volume.estimate, volume.standard_error, float(box.volume), known, own)

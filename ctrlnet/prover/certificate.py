@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -26,12 +26,15 @@ LONGEST_RATIONAL = 6000  # bits; the checker reads numbers of 2000 characters
 Json = dict[str, Any]
 
 
-def certificate_bytes(statement: Json, graphs: Json, proof: Json, provenance: Mapping[str, Any]) -> bytes:
+def certificate_bytes(
+    statement: Json, graphs: Json, proof: Json, provenance: Mapping[str, Any], notes: Sequence[str] = ()
+) -> bytes:
+    """The file; `notes` are sentences that it adds to what the checker says of its assumptions."""
     document = {
         "statement": statement,
         "graphs": graphs,
         "proof": proof,
-        "assumptions": [],
+        "assumptions": list(notes),
         "provenance": dict(provenance),
     }
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -28,6 +28,7 @@ class Claim:
     level: the level asked for; None for the largest.
     above: what a level must exceed.
     loop: what the proof at the equilibrium is about; None where no leaf needs it.
+    notes: sentences on what the states are, which the certificate adds to its assumptions.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Claim:
     level: float | None = None
     above: float = 0.0
     loop: Loop | None = None
+    notes: tuple[str, ...] = ()
 
     def document(self, level: float | None) -> Json:
         """The parts of the certificate that say what is claimed: `statement` and `graphs`."""

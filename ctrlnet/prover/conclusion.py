@@ -39,14 +39,14 @@ def concluded(
     if level is None or (claim.level_name is not None and not claim.above < level < float("inf")):
         return _without_proof(claim, search, verdict)
     said = claim.document(level)
-    data = certificate_bytes(said["statement"], said["graphs"], trees, provenance)
+    data = certificate_bytes(said["statement"], said["graphs"], trees, provenance, claim.notes)
     report = check_bytes(data)
     if not report.ok:
         return replace(verdict, reason=f"The checker did not confirm the proof: {report.reason}", report=report)
     return replace(
         verdict,
         status="certified",
-        statement=report.statement,
+        statement="\n".join((report.statement, *claim.notes)),
         level=0.0 if claim.level_name is None else level,
         report=report,
         certificate=data,

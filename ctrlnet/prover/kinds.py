@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from ctrlnet.conditions import (
@@ -42,7 +43,23 @@ def claim_of(condition: Any, system: Any, box: Box, level: float | None = None) 
     """The traced claim of one condition about one system; of a plant without policy, of a tuple of conditions too."""
     if not isinstance(box, Box):
         raise UsageError(f"box is {box!r}; give ctrlnet.Box(lower, upper).")
-    return SYSTEMS.get(type(system), _of_field)(condition, system, box, level)
+    claim = SYSTEMS.get(type(system), _of_field)(condition, system, box, level)
+    return replace(claim, notes=_notes(system))
+
+
+def _notes(system: Any) -> tuple[str, ...]:
+    """What the states are, where a policy has some of its own."""
+    memory = system.plant.memory if isinstance(system, ClosedLoop) else None
+    if memory is None:
+        return ()
+    own, names = memory.size, [name for name, _ in system.plant.state]
+    plant, policy = ", ".join(names[:-own]), ", ".join(names[-own:])
+    rest = ", ".join(f"{value:g}" for value in memory.at.tolist())
+    return (
+        f"The state ({plant}, {policy}) joins the state ({plant}) of the plant with the internal state ({policy}) of "
+        f"its policy, and the loop is their augmented loop. The statement holds for a policy that starts with "
+        f"({policy}) = ({rest}) at the states ({plant}) for which ({plant}, {rest}) is in the set that it names.",
+    )
 
 
 def is_conjunction(condition: Any, system: Any) -> bool:

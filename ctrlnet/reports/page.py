@@ -104,7 +104,7 @@ def _lead(material: Material) -> str:
 
 
 def _cards(material: Material) -> str:
-    unit = unit_of_volume(material.subject.state) if material.subject else ""
+    unit = unit_of_volume(material.subject.plant_state) if material.subject else ""
     cards = [card for record in material.records for card in _record_cards(record, unit)]
     if material.validation is not None:
         cards += [markup.card(*converged_text(material.validation))]

@@ -109,7 +109,7 @@ def controls(material: Material) -> str:
     drawn = [_policy(plane, place) for plane in subject.planes for place in range(min(CONTROLS, len(subject.control)))]
     told = "Controls along the trajectories, held between two samples of the controller, with their limits."
     stored = trajectories_of(material.validation)
-    drawn += _curves("controls", control_curves(stored, subject.control, subject.limits), told)
+    drawn += _curves("controls", control_curves(stored, subject.plant_control, subject.limits), told)
     return _section("Policy and controls", drawn)
 
 

@@ -29,12 +29,14 @@ class Region:
         error: standard error of that estimate.
         box: volume of the box in which the region lies.
         controllable: volume of the null-controllable set, where the task knows it.
+        memory: how many of the last states are the policy's own; set and box are of the others, with these at rest.
     """
 
     volume: float
     error: float
     box: float
     controllable: float | None = None
+    memory: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Subject:
         field: closed loop, maps (k, n) to (k, n).
         policy: maps (k, n) to (k, m).
         candidates: each maps (k, n) to (k,).
+        memory: how many of the last states are the policy's own; as many of the last controls are their derivatives.
     """
 
     state: tuple[tuple[str, str], ...]
@@ -41,6 +42,17 @@ class Subject:
     field: Function
     policy: Function
     candidates: dict[str, Function]
+    memory: int = 0
+
+    @property
+    def plant_state(self) -> tuple[tuple[str, str], ...]:
+        """(name, unit) of the states of the plant."""
+        return self.state[: len(self.state) - self.memory]
+
+    @property
+    def plant_control(self) -> tuple[tuple[str, str], ...]:
+        """(name, unit) of the controls of the plant."""
+        return self.control[: len(self.control) - self.memory]
 
     @property
     def planes(self) -> Iterator[Plane]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctrlnet.checker import CheckReport, check_bytes, compare
 from ctrlnet.errors import RunDamaged
-from ctrlnet.reports.leaves import corner, document_in
+from ctrlnet.reports.leaves import Array, corner, document_in
 from ctrlnet.reports.material import certificates_of
 from ctrlnet.reports.records import Checked, Record, Region
 
@@ -132,7 +132,7 @@ def _told(record: Record, statement: Mapping[str, Any], report: CheckReport) -> 
         rate=rate,
         statement=report.statement,
         assumptions=report.assumptions,
-        region=_region(record.region, float((upper - lower).prod())),
+        region=_region(record.region, upper - lower),
         checked=Checked(report.ok, report.leaves, report.seconds, report.exact, report.reason),
     )
     if report.ok:
@@ -141,8 +141,11 @@ def _told(record: Record, statement: Mapping[str, Any], report: CheckReport) -> 
     return replace(told, status="undecided", level=None, region=None, reason=reason)
 
 
-def _region(region: Region | None, box: float) -> Region | None:
-    return None if region is None else replace(region, box=box)
+def _region(region: Region | None, widths: Array) -> Region | None:
+    """The region with the volume of the box that the certificate names, less the axes of the policy's own state."""
+    if region is None:
+        return None
+    return replace(region, box=float(widths[: len(widths) - region.memory].prod()))
 
 
 def _damaged(path: Path, run: Run, what: str) -> RunDamaged:

@@ -92,6 +92,7 @@ def record_rows(record: Record, unit: str = "") -> list[tuple[str, str]]:
         ("certified / sampled level", number(record.ratio)),
         ("decay rate of V", quantity(record.rate, "s⁻¹")),
         ("size of the certified region", area_text(region, unit)),
+        ("which is of", "the plant's states, with the policy's own state at rest" if region and region.memory else ""),
         ("size of the box", quantity(region.box, unit) if region else ""),
         ("share of the box", percent(region.volume / region.box) if region else ""),
         ("null-controllable set", quantity(controllable, unit)),

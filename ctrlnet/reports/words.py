@@ -38,7 +38,7 @@ def _theorem(material: Material, record: Record) -> str:
 
 def figures(material: Material) -> str:
     """The figures of each statement, its certificate's file and hash."""
-    unit = unit_of_volume(material.subject.state) if material.subject else ""
+    unit = unit_of_volume(material.subject.plant_state) if material.subject else ""
     return "\n".join(_figures(material, record, unit) for record in material.records)
 
 

@@ -71,7 +71,7 @@ def subject_of(rebuilt: Rebuilt) -> Subject:
     loop, box = rebuilt.system, rebuilt.box
     plant, n = loop.plant, box.dimension
     limits = None if plant.limits is None else (plant.limits.lower.numpy(), plant.limits.upper.numpy())
-    at = rebuilt.environment.equilibrium
+    at = rebuilt.environment.whole.equilibrium
     return Subject(
         state=tuple((name, unit) for name, unit in plant.state),
         control=tuple((name, unit) for name, unit in plant.control),
@@ -82,4 +82,5 @@ def subject_of(rebuilt: Rebuilt) -> Subject:
         field=numpy_function(loop, (n,), "field"),
         policy=numpy_function(rebuilt.policy, (plant.m,), "policy"),
         candidates={name: numpy_function(one.V, (), name) for name, one in rebuilt.conditions.items()},
+        memory=0 if plant.memory is None else plant.memory.size,
     )

@@ -87,3 +87,8 @@ class Box:
 
     def __repr__(self) -> str:
         return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+
+
+def product(*boxes: Box) -> Box:
+    """The box whose axes are those of the first, then of the second, and so on."""
+    return Box(torch.cat([box.lower for box in boxes]), torch.cat([box.upper for box in boxes]))

@@ -6,6 +6,7 @@ from ctrlnet.simulation.fleet import Fleet, Simulations, compile_twin
 from ctrlnet.simulation.functions import numpy_function
 from ctrlnet.simulation.painter import Painter
 from ctrlnet.simulation.panel import Legend
+from ctrlnet.simulation.remembering import RememberingFleet, simulations
 from ctrlnet.simulation.rollouts import Steps, Trajectories, enough_substeps, rollout
 from ctrlnet.simulation.video import Playback, render_video
 
@@ -15,6 +16,7 @@ __all__ = [
     "Legend",
     "Painter",
     "Playback",
+    "RememberingFleet",
     "Simulations",
     "Steps",
     "Trajectories",
@@ -24,4 +26,5 @@ __all__ = [
     "numpy_function",
     "render_video",
     "rollout",
+    "simulations",
 ]

@@ -14,6 +14,7 @@ from ctrlnet.mechanisms import Twin
 from ctrlnet.mechanisms.twin import Array
 from ctrlnet.simulation.fleet import Fleet, Simulations
 from ctrlnet.simulation.functions import as_states, numpy_function, one_torch_thread
+from ctrlnet.simulation.remembering import RememberingFleet
 from ctrlnet.types import Field
 
 
@@ -29,9 +30,18 @@ class Trajectories:
 
 @one_torch_thread()
 def rollout(
-    twin: Twin, policy: Field, x0: Tensor | Array, duration: float, *, rate_hz: float = 100.0, substeps: int = 1
+    twin: Twin,
+    policy: Field,
+    x0: Tensor | Array,
+    duration: float,
+    *,
+    rate_hz: float = 100.0,
+    substeps: int = 1,
+    memory: int = 0,
 ) -> Trajectories:
     """Simulate x' = F(x, u), u(t) = π(x(k/rate)) for t in [k/rate, (k+1)/rate), from every row of x0.
+
+    With a policy's memory of k numbers, x and u are the joint (x, z) and (u, z') of `RememberingFleet`.
 
     Args:
         twin: the MuJoCo model.
@@ -40,12 +50,14 @@ def rollout(
         duration: [s], rounded up to whole periods.
         rate_hz: control rate [1/s].
         substeps: physics steps a control period; `enough_substeps` finds how many are needed.
+        memory: size of the policy's internal state.
     """
     if not duration > 0:
         raise UsageError(f"duration is {duration} s; it must be positive.")
     first = as_states(x0)
-    control = numpy_function(policy, (len(twin.actuators),), "policy")
-    fleet = Fleet(twin, len(first), period=1 / rate_hz, substeps=substeps)
+    control = numpy_function(policy, (len(twin.actuators) + memory,), "policy")
+    plain = Fleet(twin, len(first), period=1 / rate_hz, substeps=substeps)
+    fleet: Simulations = RememberingFleet(plain, memory) if memory else plain
     fleet.place(first)
     states, controls = [first], []
     for _ in range(int(np.ceil(duration * rate_hz - 1e-9))):

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from torch import Tensor
 
 from ctrlnet.errors import ShapeError, UsageError
 from ctrlnet.sets import Box, check_states
 from ctrlnet.systems.disturbance import DisturbedField, check_box, check_disturbance, misfit
+from ctrlnet.systems.memory import Memory
+from ctrlnet.systems.quantity import Quantity, quantities
 from ctrlnet.systems.rows import check_rows
 from ctrlnet.types import Field
-
-
-class Quantity(NamedTuple):
-    """A coordinate of a state or of a control: its name and its SI unit."""
-
-    name: str
-    unit: str
-
-    def __str__(self) -> str:
-        return f"{self.name} [{self.unit}]"
-
-
-def quantities(given: Sequence[Quantity], name: str) -> tuple[Quantity, ...]:
-    """Pairs of name and unit.
-
-    Raises:
-        UsageError: something else.
-    """
-    if not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in given):
-        raise UsageError(f"{name} is {given!r}; give a name and a unit of each coordinate, as in [('angle', 'rad')].")
-    return tuple(Quantity(*one) for one in given)
 
 
 @final
@@ -48,6 +29,7 @@ class System:
         state, control: name and unit of each coordinate; they fix n and m.
         limits: box of the admissible controls, of dimension m; None when unlimited.
         disturbance: box of d, of dimension k; None for functions of the state alone.
+        memory: of a plant made by `augmented`, the internal state of a policy that its last states are; None elsewhere.
 
     Raises:
         ShapeError: f, g or limits do not fit n and m.
@@ -63,11 +45,12 @@ class System:
         control: Sequence[Quantity],
         limits: Box | None = None,
         disturbance: Box | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.f: Callable[..., Tensor] = f
         self.g: Callable[..., Tensor] = g
         self.state, self.control = quantities(state, "state"), quantities(control, "control")
-        self.limits = limits
+        self.limits, self.memory = limits, memory
         if limits is not None and limits.dimension != self.m:
             raise ShapeError(f"limits has dimension {limits.dimension}; the control has {self.m}: {self.control}.")
         self.disturbance = disturbance

@@ -41,7 +41,7 @@ def check_field(field: Any) -> None:
         )
     if not callable(field):
         raise UsageError(f"The field is {field!r}; give a function of states (..., n) with values (..., n).")
-    if isinstance(field, Timed) or torch.compiler.is_compiling():  # a signature cannot be compiled
+    if isinstance(field, (Timed, torch.nn.Module)) or torch.compiler.is_compiling():  # they hide their signature
         return
     if problem := misfit(field, 1):
         raise UsageError(

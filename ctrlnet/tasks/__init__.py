@@ -7,6 +7,7 @@ from ctrlnet.tasks.rebuilding import rebuild
 from ctrlnet.tasks.recipe import Recipe
 from ctrlnet.tasks.resuming import resume, run_of
 from ctrlnet.tasks.task import Statement, Task, Trained
+from ctrlnet.tasks.whole import Whole
 
 __all__ = [
     "Environment",
@@ -15,6 +16,7 @@ __all__ = [
     "Statement",
     "Task",
     "Trained",
+    "Whole",
     "rebuild",
     "resume",
     "run_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -13,8 +14,9 @@ from ctrlnet.conditions import ExponentialStability
 from ctrlnet.mechanisms import Twin
 from ctrlnet.sets import Box, vector
 from ctrlnet.synthesis import linearize, lqr
-from ctrlnet.systems import System
+from ctrlnet.systems import Memory, System
 from ctrlnet.tasks.recipe import Recipe
+from ctrlnet.tasks.whole import Whole, whole_of
 
 
 class Environment(ABC):
@@ -52,13 +54,23 @@ class Environment(ABC):
         """u*, m numbers with f(x*) + g(x*) u* = 0 as an identity; zero unless said otherwise."""
         return (0.0,) * self.system.m
 
+    @property
+    def memory(self) -> Memory | None:
+        """The internal state of the policy; None for a policy without, which is a function of the state alone."""
+        return None
+
+    @cached_property
+    def whole(self) -> Whole:
+        """What is trained, proved and simulated: the plant, joined with the memory of its policy where it has one."""
+        return whole_of(self.system, self.box, self.equilibrium, self.control_equilibrium, self.memory)
+
     @abstractmethod
     def policy(self, seed: int = 0) -> nn.Module:
-        """A new policy, (..., n) to (..., m), its weights determined by the seed."""
+        """A new policy, (..., n) to (..., m), its weights determined by the seed; n, m are those of `whole`."""
 
     @abstractmethod
     def candidates(self, seed: int = 0) -> dict[str, nn.Module]:
-        """New candidates, each (..., n) to (...), by name."""
+        """New candidates, each (..., n) to (...), by name; n is that of `whole`."""
 
     @abstractmethod
     def conditions(self, candidates: Mapping[str, nn.Module]) -> dict[str, ExponentialStability]:
@@ -81,11 +93,14 @@ class Environment(ABC):
     def linear_feedback(self) -> tuple[Tensor, Tensor]:
         """K (m, n) and P (n, n) of the linear-quadratic feedback at the equilibrium, with the costs of the recipe.
 
+        That of `whole` leaves a memory alone with itself, z' = -k z, and the plant to its state; where the policy does
+        not see all of it, give another linear design, for training to start from.
+
         Raises:
             UsageError: the linearised plant is not stabilisable, or the costs do not fit.
         """
-        plant, recipe = self.system, self.recipe
-        x, u = vector(self.equilibrium, "equilibrium", plant.n), vector(self.control_equilibrium, "control", plant.m)
+        whole, recipe = self.whole, self.recipe
+        plant, x, u = whole.system, whole.equilibrium, whole.control_equilibrium
         A, B = linearize(lambda x: plant(x, u), x), linearize(lambda u: plant(x, u), u)
         Q, R = (
             _diagonal(recipe.state_cost, "state_cost", plant.n),

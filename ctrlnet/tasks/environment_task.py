@@ -15,7 +15,6 @@ from torch import nn
 from ctrlnet import plugins
 from ctrlnet.devices import device_named
 from ctrlnet.errors import UsageError
-from ctrlnet.sets import vector
 from ctrlnet.systems import ClosedLoop
 from ctrlnet.tasks.environment import Environment
 from ctrlnet.tasks.recipe import Recipe
@@ -72,10 +71,11 @@ class EnvironmentTask:
         return Trained(policy, candidates, [])
 
     def statements(self, policy: nn.Module, candidates: Mapping[str, nn.Module]) -> dict[str, Statement]:
-        """The environment's conditions on the closed loop, within its box."""
-        loop = ClosedLoop(self.environment.system, policy)
+        """The environment's conditions on the closed loop, within its box; with the memory of the policy, if any."""
+        whole = self.environment.whole
+        loop = ClosedLoop(whole.system, policy)
         conditions = self.environment.conditions(candidates)
-        return {name: Statement(condition, loop, self.environment.box) for name, condition in conditions.items()}
+        return {name: Statement(condition, loop, whole.box) for name, condition in conditions.items()}
 
     def train(self, options: Options) -> Trained:
         """Fit the linear feedback, then policy and candidates to the conditions, as the recipe says.
@@ -97,14 +97,14 @@ class EnvironmentTask:
         return Trained(trained.policy, trained.candidates, rows)
 
     def _fit(self, everything: nn.Module, trained: Trained, options: Options, device: torch.device) -> list[Row]:
-        author, recipe = self.environment, self.environment.recipe
-        states = StateSampler(author.box, author.equilibrium, options.seed, device)
+        whole, recipe = self.environment.whole, self.environment.recipe
+        states = StateSampler(whole.box, whole.equilibrium, options.seed, device)
         fresh = options.checkpoints is None or options.checkpoints.found is None
         feedback = self._start(trained.policy, states, fresh) if recipe.imitation_steps or recipe.gain else None
         statements = self.statements(trained.policy, trained.candidates)
         objective = RegionObjective(
             {name: statement.condition for name, statement in statements.items()},
-            ClosedLoop(author.system, trained.policy),
+            ClosedLoop(whole.system, trained.policy),
             states,
             weights=recipe.weights,
             batch=recipe.batch,
@@ -130,12 +130,12 @@ class EnvironmentTask:
 
     def _start(self, policy: nn.Module, states: StateSampler, fresh: bool) -> LinearFeedback:
         """The linear feedback, once the policy imitates it; a policy that goes on from a checkpoint once did."""
-        author, recipe, device = self.environment, self.environment.recipe, states.device
-        gain = author.linear_feedback()[0]
-        at, control_at = vector(author.equilibrium, "equilibrium"), vector(author.control_equilibrium, "control")
-        limits = author.system.limits
-        limit = gain.abs() @ author.box.half_widths if limits is None else limits.half_widths
-        feedback = LinearFeedback(*(one.to(device) for one in (gain, at, control_at, limit)))
+        whole, recipe, device = self.environment.whole, self.environment.recipe, states.device
+        gain = self.environment.linear_feedback()[0]
+        limits = whole.system.limits
+        limit = gain.abs() @ whole.box.half_widths if limits is None else limits.half_widths
+        numbers = (gain, whole.equilibrium, whole.control_equilibrium, limit)
+        feedback = LinearFeedback(*(one.to(device) for one in numbers))
         if not fresh:
             return feedback
         batch = recipe.uniform + recipe.near + recipe.hard

@@ -101,6 +101,11 @@ def _states(environment: Environment, count: int = 64) -> Tensor:
     return environment.box.sample(count, torch.Generator().manual_seed(0))
 
 
+def _joint_states(environment: Environment, count: int = 64) -> Tensor:
+    """Random states of the box, with those of the policy's memory where it has one."""
+    return environment.whole.box.sample(count, torch.Generator().manual_seed(0))
+
+
 def _at(environment: Environment) -> tuple[Tensor, Tensor]:
     system = environment.system
     return vector(environment.equilibrium, "equilibrium", system.n), vector(
@@ -122,11 +127,12 @@ def _equilibrium(environment: Environment) -> str:
 
 
 def _policy(environment: Environment) -> str:
-    system, (at, control) = environment.system, _at(environment)
+    whole = environment.whole
+    system, at, control = whole.system, whole.equilibrium, whole.control_equilibrium
     policy, again, other = environment.policy(0), environment.policy(0), environment.policy(1)
     require(isinstance(policy, nn.Module), f"policy(seed) returns a {type(policy).__name__}, not a torch.nn.Module")
     check_rows(policy, system.n, (system.m,), "policy")
-    x = _states(environment).to(next(policy.parameters()).dtype)
+    x = _joint_states(environment).to(next(policy.parameters()).dtype)
     require(torch.equal(policy(x), again(x)), "policy(0) twice gives two different policies")
     require(not torch.equal(policy(x), other(x)), "policy(0) and policy(1) are the same; use the seed")
     gap = (policy(at.to(x)) - control.to(x)).abs().max().item()
@@ -136,12 +142,12 @@ def _policy(environment: Environment) -> str:
 
 
 def _candidates(environment: Environment) -> str:
-    candidates, (at, _) = environment.candidates(0), _at(environment)
+    candidates, at = environment.candidates(0), environment.whole.equilibrium
     require(bool(candidates), "candidates(seed) is empty; a condition needs a V")
     for name, V in candidates.items():
         require(isinstance(V, nn.Module), f"candidate {name!r} is a {type(V).__name__}, not a torch.nn.Module")
-        check_rows(V, environment.system.n, (), f"candidate {name!r}")
-        x = _states(environment).to(next(V.parameters()).dtype)
+        check_rows(V, environment.whole.system.n, (), f"candidate {name!r}")
+        x = _joint_states(environment).to(next(V.parameters()).dtype)
         value = V(at.to(x)).abs().item()
         require(value <= _ZERO, f"candidate {name!r} is {value:.1e} at the equilibrium; it must vanish")
         require(bool((V(x) > 0).all()), f"candidate {name!r} is not positive at random states of the box")
@@ -151,10 +157,10 @@ def _candidates(environment: Environment) -> str:
 def _conditions(environment: Environment) -> str:
     conditions = environment.conditions(environment.candidates(0))
     require(isinstance(conditions, dict) and bool(conditions), "conditions(candidates) must be a dict, not empty")
-    loop = ClosedLoop(environment.system, environment.policy(0))
+    loop = ClosedLoop(environment.whole.system, environment.policy(0))
     for name, condition in conditions.items():
         for clause in condition.clauses(loop):
-            margin = clause.margin(_states(environment))
+            margin = clause.margin(_joint_states(environment))
             good = margin.shape == (64,) and bool(margin.isfinite().all())
             require(good, f"the margin of {name!r}, {clause.name}, has shape {tuple(margin.shape)} or is not finite")
     return ", ".join(conditions)

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ctrlnet.policies import Feedback
+from ctrlnet.policies import DynamicPolicy, Feedback, FlowPolicy
 from ctrlnet.training.finite import check_finite
 from ctrlnet.training.states import StateSampler
 from ctrlnet.types import Field
@@ -73,8 +73,8 @@ class LinearFeedback:
 
 
 def unsaturated(policy: nn.Module) -> Field:
-    """The policy before its saturation, sharing its weights, where it is a `Feedback`; otherwise the policy itself.
+    """The policy before its saturation, sharing its weights, where it is one of ctrlnet's; otherwise the policy itself.
 
     A saturated control has no gradient, so a policy that starts with the wrong sign could never leave its limit.
     """
-    return policy.unsaturated if isinstance(policy, Feedback) else policy
+    return policy.unsaturated if isinstance(policy, (DynamicPolicy, Feedback, FlowPolicy)) else policy

@@ -9,7 +9,7 @@ import numpy as np
 
 from ctrlnet.errors import UsageError
 from ctrlnet.mechanisms.twin import Array
-from ctrlnet.simulation import Legend, Playback, render_video, rollout
+from ctrlnet.simulation import Legend, Playback, Trajectories, render_video, rollout
 from ctrlnet.types import Field
 from ctrlnet.validation.region import Plant
 from ctrlnet.validation.result import Stored, Validation
@@ -49,7 +49,9 @@ def film(
     duration = 1.0 + max(_interesting(one) for one in chosen)
     speed = float(max(1, math.ceil(duration / seconds)))
     control = validation.control
-    flown = rollout(twin, policy, x0, duration, rate_hz=control.rate_hz, substeps=control.substeps)
+    memory = x0.shape[1] - environment.system.n  # numbers of the policy's own state, which no picture shows
+    flown = rollout(twin, policy, x0, duration, rate_hz=control.rate_hz, substeps=control.substeps, memory=memory)
+    flown = Trajectories(flown.t, flown.x[..., : environment.system.n], flown.u[..., : environment.system.m])
     words = title or f"Certified policy in MuJoCo, control at {control.rate_hz:g} Hz"
     legend = Legend(words, tuple(_caption(validation, row) for row in x0), validation.controls)
     render_video(twin, flown, path, limits=_limits(environment, flown.u), legend=legend, playback=Playback(speed=speed))

@@ -23,7 +23,8 @@ class Pilot:
     """The control u = π(x) of a batch, with what its effort is measured against.
 
     Attributes:
-        control: π on arrays, (batch, n) to (batch, m).
+        control: π on arrays, (batch, n) to (batch, m); of a policy with k numbers of internal state z, (batch, m + k),
+            u and then z'.
         rest: u*, the control at the equilibrium, (m,).
         lower, upper: limits, (m,), infinite where there are none.
     """
@@ -32,6 +33,10 @@ class Pilot:
     rest: Array
     lower: Array
     upper: Array
+
+    def applied(self, u: Array) -> Array:
+        """Of the values of π, (batch, m) or (batch, m + k), the controls of the plant, (batch, m)."""
+        return u[:, : len(self.rest)]
 
     def saturated(self, u: Array) -> Array:
         """1.0 where any control is at a limit, else 0.0; u (batch, m), result (batch,)."""
@@ -74,10 +79,11 @@ def fly(
     end = min(claim.horizon + log.dwell, longest)
     for period in range(1, int(np.ceil(end / fleet.period)) + 1):
         u = pilot.control(x)
-        log.count_effort(flying, u, pilot.power(u), pilot.saturated(u))
+        felt = pilot.applied(u)
+        log.count_effort(flying, felt, pilot.power(felt), pilot.saturated(felt))
         fleet.hold(u, None if len(flying) == fleet.count else flying)
         x = fleet.states(flying)
-        still = log.observe(period * fleet.period, flying, x, u)
+        still = log.observe(period * fleet.period, flying, x, felt)
         if not still.all():
             flying, x = flying[still], x[still]
             if progress is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from ctrlnet.errors import NonFinite
 from ctrlnet.mechanisms import Twin
 from ctrlnet.mechanisms.twin import Array
-from ctrlnet.simulation import EquationFleet, Fleet
+from ctrlnet.simulation import EquationFleet, simulations
 from ctrlnet.simulation.rollouts import after_a_period
 from ctrlnet.systems import System
 
@@ -51,7 +51,7 @@ def model_gap(twin: Twin, system: System, x: Array, u: Array, *, period: float, 
 
     Both take sixteen times `substeps` steps: the twin by the method of its MJCF, the system by rk4.
     """
-    twins = Fleet(twin, len(x), period=period, substeps=substeps * _FINER)
+    twins = simulations(twin, system, len(x), period=period, substeps=substeps * _FINER)
     equations = EquationFleet(system, len(x), period=period, substeps=substeps * _FINER)
     difference = np.abs(after_a_period(twins, x, u) - after_a_period(equations, x, u))
     norms = np.sqrt(np.square(difference).sum(-1))

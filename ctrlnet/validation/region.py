@@ -9,17 +9,17 @@ from functools import partial
 from typing import Protocol, SupportsFloat, final
 
 import numpy as np
-import torch
 
 from ctrlnet.mechanisms import Twin
 from ctrlnet.mechanisms.twin import Array
-from ctrlnet.sets import Box, Sublevel
+from ctrlnet.sets import Box
 from ctrlnet.simulation.display import load_mujoco
-from ctrlnet.simulation.equations import EquationFleet
-from ctrlnet.simulation.fleet import Fleet, Simulations
+from ctrlnet.simulation.fleet import Simulations
 from ctrlnet.simulation.functions import as_states, numpy_function, one_torch_thread
+from ctrlnet.simulation.remembering import simulations
 from ctrlnet.simulation.rollouts import Steps, enough_substeps
 from ctrlnet.systems import System
+from ctrlnet.tasks import Environment, Whole
 from ctrlnet.types import Field, Margin
 from ctrlnet.validation import wording
 from ctrlnet.validation.claim import Claim
@@ -29,6 +29,7 @@ from ctrlnet.validation.flight_log import Fate, FlightLog
 from ctrlnet.validation.gap import ModelGap, model_gap
 from ctrlnet.validation.options import ValidationOptions
 from ctrlnet.validation.result import Failure, Validation
+from ctrlnet.validation.starting import starts
 from ctrlnet.validation.storing import stored_trajectories
 
 
@@ -57,9 +58,7 @@ class Bench:
 
     def fleet(self, count: int, rate_hz: float, substeps: int) -> Simulations:
         """So many simulations of the plant."""
-        if self.twin is None:
-            return EquationFleet(self.system, count, period=1 / rate_hz, substeps=substeps)
-        return Fleet(self.twin, count, period=1 / rate_hz, substeps=substeps)
+        return simulations(self.twin, self.system, count, period=1 / rate_hz, substeps=substeps)
 
     def gap(self, x: Array, u: Array, substeps: int) -> ModelGap | None:
         """The model gap over one period from the states x; None without a twin."""
@@ -93,10 +92,12 @@ def validate_region(
     rate. One that leaves the region or does not converge as promised is flown again at a much higher rate: failing
     again, it contradicts the certificate; otherwise sampling, not the certificate, is to blame.
 
-    The twin is simulated in MuJoCo; an environment without one is simulated by its own equations.
+    The twin is simulated in MuJoCo; an environment without one is simulated by its own equations. A policy with an
+    internal state z moves it beside the simulator, once a period; x is then the joint (x, z), and every trajectory
+    starts with z at rest, from a state drawn uniformly over {x : V(x, z*) <= level}.
 
     Args:
-        environment: gives the plant, its twin, its box and u*.
+        environment: gives the plant, its twin, its box, u* and the policy's memory.
         policy: π, maps (..., n) to (..., m).
         V: maps (..., n) to (...,).
         level, rate: of the certificate, in units of V and 1/s.
@@ -109,29 +110,38 @@ def validate_region(
         NonFinite: the policy gives NaN or infinity.
     """
     started = time.perf_counter()
-    options, box = options or ValidationOptions(), box or environment.box
+    whole: Plant | Whole = environment.whole if isinstance(environment, Environment) else environment
+    options, box = options or ValidationOptions(), box or whole.box
     told = progress or (lambda share: None)
-    bench = _bench(environment, policy, V, level, rate, box, options)
-    x0 = as_states(Sublevel(V, level, box).sample(options.count, torch.Generator().manual_seed(options.seed)))
+    bench = _bench(whole, environment.twin(), policy, V, level, rate, box, options)
+    x0 = as_states(starts(V, level, box, whole.system.memory, options.count, options.seed))
     u0, made = bench.pilot.control(x0), partial(bench.fleet, len(x0), options.rate_hz)
     steps = enough_substeps(made, x0, u0, box.half_widths.numpy())
     gap = bench.gap(x0, u0, steps.count)
     log = bench.fly(x0, options.rate_hz, steps.count, options.stored, told)
     failures = _look_into(bench, x0, log)
-    return _result(environment, bench, log, steps, gap, failures, started)
+    return _result(bench, log, steps, gap, failures, started)
 
 
 def _bench(
-    environment: Plant, policy: Field, V: Margin, level: float, rate: float, box: Box, options: ValidationOptions
+    whole: Plant | Whole,
+    twin: Twin | None,
+    policy: Field,
+    V: Margin,
+    level: float,
+    rate: float,
+    box: Box,
+    options: ValidationOptions,
 ) -> Bench:
-    system = environment.system
+    system = whole.system
     unlimited = np.full(system.m, np.inf)
     lower, upper = (-unlimited, unlimited) if system.limits is None else _corners(system.limits)
-    rest = np.array([float(number) for number in environment.control_equilibrium])
-    pilot = Pilot(numpy_function(policy, (system.m,), "policy"), rest, lower, upper)
+    rest = np.array([float(number) for number in whole.control_equilibrium])
+    applied = system.m - (0 if system.memory is None else system.memory.size)
+    pilot = Pilot(numpy_function(policy, (system.m,), "policy"), *(one[:applied] for one in (rest, lower, upper)))
     values = numpy_function(V, (), "V")
     claim = Claim(values, float(level), float(rate), *_corners(box), options.settled, options.slack)
-    return Bench(system, environment.twin(), pilot, claim, options)
+    return Bench(system, twin, pilot, claim, options)
 
 
 def _corners(box: Box) -> tuple[Array, Array]:
@@ -173,7 +183,6 @@ def _status(log: FlightLog, failures: tuple[Failure, ...]) -> str:
 
 
 def _result(
-    environment: Plant,
     bench: Bench,
     log: FlightLog,
     steps: Steps,
@@ -181,7 +190,7 @@ def _result(
     failures: tuple[Failure, ...],
     started: float,
 ) -> Validation:
-    options, claim, system = bench.options, bench.claim, environment.system
+    options, claim, system = bench.options, bench.claim, bench.system
     simulator = wording.EQUATIONS if bench.twin is None else f"MuJoCo {load_mujoco().__version__}"
     status, converged = _status(log, failures), int((log.fate == Fate.SETTLED).sum())
     return Validation(
@@ -199,9 +208,9 @@ def _result(
         settle=settle_figures(log),
         effort=effort_figures(log, bench.pilot),
         gap=None if gap is None else asdict(gap) | {"per_second": gap.per_second},
-        definition=wording.definitions(options),
+        definition=wording.definitions(options, system.memory),
         state=tuple((one.name, one.unit) for one in system.state),
-        controls=tuple((one.name, one.unit) for one in system.control),
+        controls=tuple((one.name, one.unit) for one in system.control[: len(bench.pilot.rest)]),
         trajectories=stored_trajectories(log, bench.pilot),
         seed=options.seed,
         seconds=time.perf_counter() - started,

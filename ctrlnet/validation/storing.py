@@ -27,7 +27,7 @@ def _stored(log: FlightLog, pilot: Pilot, which: int) -> Stored:
     t, V = np.array([sample.t for sample, _ in chosen]), np.array([sample.V[row] for sample, row in chosen])
     finite = np.isfinite(x).all(-1) & np.isfinite(V)
     t, x, V = t[finite], x[finite], V[finite]
-    u = pilot.control(np.ascontiguousarray(x))
+    u = pilot.applied(pilot.control(np.ascontiguousarray(x)))
     outcome = Fate(int(log.fate[which])).name.lower()
     return Stored(x[0].tolist(), _short(t), _short_rows(x), _short_rows(u), _short(V), outcome)
 

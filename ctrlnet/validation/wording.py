@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from ctrlnet.systems import Memory
 from ctrlnet.validation.options import ValidationOptions
 from ctrlnet.validation.result import Failure
 
 EQUATIONS = "the equations of the model (no MuJoCo twin)"
 
 
-def definitions(options: ValidationOptions) -> dict[str, str]:
+def definitions(options: ValidationOptions, memory: Memory | None = None) -> dict[str, str]:
     """What the figures mean."""
     return {
-        "states": f"{options.count} states drawn uniformly over the certified region, seed {options.seed}.",
+        "states": _states(options, memory),
         "converged": f"V fell below {options.settled:g} of the level and stayed below it; the time to settle is when "
         "it fell below for the last time.",
         "failed": f"The state left the certified set, or V exceeded {options.slack:g} exp(-rate t) V(x(0)) before it "
@@ -23,6 +24,17 @@ def definitions(options: ValidationOptions) -> dict[str, str]:
         "step_error": "Largest change of a state over one control period, in half widths of the box, when the physics "
         "steps of the simulation are halved.",
     }
+
+
+def _states(options: ValidationOptions, memory: Memory | None) -> str:
+    if memory is None:
+        return f"{options.count} states drawn uniformly over the certified region, seed {options.seed}."
+    names = ", ".join(name for name, _ in memory.state)
+    return (
+        f"{options.count} states of the plant drawn uniformly over those that the certified region holds together with "
+        f"the policy's own state at rest, {names} = {', '.join(f'{rest:g}' for rest in memory.at.tolist())}, where it "
+        f"starts; seed {options.seed}. The policy's own state takes one step of Euler's method a control period."
+    )
 
 
 def summary(
