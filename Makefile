@@ -26,7 +26,7 @@ test-slow: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(ONLY) $(if $(RECORD),--record)
 
-# the tables and figures of docs/studies.md; one study: make study ONLY=transfer
+# the tables and figures of docs/studies.md and docs/integrator-studies.md; one study: make study ONLY=transfer
 study: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python studies/run.py $(ONLY)
 

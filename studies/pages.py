@@ -1,4 +1,4 @@
-"""Pages and figures of the studies: tables between marks in docs/studies.md, figures beside it."""
+"""Pages and figures of the studies: tables between marks in pages of docs, figures beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from digits import Outcome, Training, train
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "studies.md"
+PAGE = "studies"  # docs/studies.md
 FIGURES = DOCS / "figures"
 K = TypeVar("K")
 
@@ -32,17 +32,18 @@ def in_processes(function: Any, arguments: Sequence[Any]) -> list[Any]:
         return list(pool.map(function, arguments))
 
 
-def write_table(name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replace the table of this name in the page by these rows, whose keys are the heads of the columns."""
+def write_table(name: str, rows: Iterable[Mapping[str, Any]], page: str = PAGE) -> None:
+    """Replace the table of this name in a page by these rows, whose keys are the heads of the columns."""
     lines = list(rows)
     heads = list(lines[0])
     table = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     table += ["| " + " | ".join(said(line[head]) for head in heads) + " |" for line in lines]
     pattern = re.compile(rf"(<!-- study: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    text = PAGE.read_text()
+    path = DOCS / f"{page}.md"
+    text = path.read_text()
     if not pattern.search(text):
-        raise SystemExit(f"{PAGE} has no place for the table {name!r}: <!-- study: {name} --> ... <!-- end -->")
-    PAGE.write_text(pattern.sub(lambda found: found[1] + "\n".join(table) + "\n" + found[2], text))
+        raise SystemExit(f"{path} has no place for the table {name!r}: <!-- study: {name} --> ... <!-- end -->")
+    path.write_text(pattern.sub(lambda found: found[1] + "\n".join(table) + "\n" + found[2], text))
 
 
 def write_figure(name: str, figure: Figure) -> None:

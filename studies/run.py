@@ -11,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-STUDIES = ("transfer", "grid", "depth", "bits", "control")
+STUDIES = (
+    *("transfer", "grid", "depth", "bits", "control"),  # docs/studies.md
+    *("peaks", "deep", "adjoint", "orders", "energy"),  # docs/integrator-studies.md
+)
 
 
 def main() -> int:

@@ -94,7 +94,8 @@ def trajectory_violation(
     """
     with torch.no_grad():
         visited = solve(_followed(system, x0), x0, times, method=method, step=step).x
-    visited = visited[visited.isfinite().all(-1) if within is None else within.contains(visited)]
+    counted = visited.isfinite().all(-1) if within is None else within.contains(visited)
+    visited = visited if bool(counted.all()) else visited[counted]
     return violation(condition, system, visited, relative=relative, slack=slack, mean=mean)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -35,9 +35,10 @@ def problem_of(field: Field | Timed, method: str | Integrator, compiled: bool) -
     if integrator.needs != "Field":
         kind = STRUCTURES[integrator.needs]
         if not isinstance(field, kind):
+            about = (kind.__doc__ or "").splitlines()[0].rstrip(".").replace("  ", " ")
             raise UsageError(
-                f"The method {called(method)} needs a {integrator.needs} field, {kind.__doc__.splitlines()[0].rstrip('.')}; "  # type: ignore[union-attr]
-                f"the field is {field!r}. Give ctrlnet.{integrator.needs}(...), or another method."
+                f"The method {called(method)} needs a {integrator.needs} field, {about}; the field is {field!r}. Give "
+                f"ctrlnet.{integrator.needs}(...), or another method."
             )
         given = field
     advance = stepping(integrator, given, rate, compiled)
@@ -59,7 +60,7 @@ def _rate(field: Field | Timed) -> TimeField:
     return lambda t, x: checked_velocity(field(x), x)
 
 
-def check_options(step: Any, tolerance: Any, gradient: Any, events: Any) -> None:
+def check_options(step: Any, tolerance: Any, gradient: Any) -> None:
     if step is not None and not (isinstance(step, (float, int, Fraction)) and math.isfinite(step) and step > 0):
         raise UsageError(f"step is {step!r}; give seconds above zero, or None.")
     if not isinstance(tolerance, Tolerance):
@@ -67,13 +68,25 @@ def check_options(step: Any, tolerance: Any, gradient: Any, events: Any) -> None
     if gradient not in GRADIENTS:
         hint = nearest(str(gradient), GRADIENTS)
         raise UsageError(f"No gradient is named {gradient!r}. {hint} Allowed: {', '.join(map(repr, GRADIENTS))}.")
-    if not all(isinstance(event, Event) for event in events):
-        raise UsageError(f"events is {events!r}; give ctrlnet.Event(g) objects, g of (..., n) to (...).")
+
+
+def events_of(events: Any) -> tuple[Event, ...]:
+    """The events as a tuple.
+
+    Raises:
+        UsageError: something else was given.
+    """
+    given = tuple(events) if isinstance(events, Iterable) else (None,)
+    if not all(isinstance(event, Event) for event in given):
+        raise UsageError(f"events is {events!r}; give a list of ctrlnet.Event(g) objects, g of (..., n) to (...).")
+    return given
 
 
 def instants_of(t: Tensor | Sequence[Number], batch: torch.Size) -> Tensor:
     """The instants as float64, (t,) or (t, b)."""
     try:
+        if isinstance(t, (list, tuple)) and any(isinstance(one, Tensor) for one in t):  # with their derivatives
+            t = torch.stack([torch.as_tensor(one, dtype=torch.float64) for one in t])
         times = torch.as_tensor(t, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as cause:
         raise UsageError(f"t is {t!r}; give at least two instants [s], a tensor or a list of numbers.") from cause
@@ -89,8 +102,12 @@ def instants_of(t: Tensor | Sequence[Number], batch: torch.Size) -> Tensor:
 
 
 def check_start(x0: Tensor) -> None:
-    if not isinstance(x0, Tensor) or x0.ndim == 0 or not x0.is_floating_point():
-        raise ShapeError(f"x0 is {x0!r}; give initial states as a floating-point tensor of shape (..., n).")
+    if not isinstance(x0, Tensor) or x0.ndim == 0 or not x0.is_floating_point() or x0.layout != torch.strided:
+        raise ShapeError(f"x0 is {x0!r}; give initial states as a dense floating-point tensor of shape (..., n).")
+    if torch._C._functorch.is_batchedtensor(x0):
+        raise UsageError("torch.func.vmap does not go through solve; give a batch of states (..., n) instead.")
+    if x0.shape[-1] == 0:
+        raise ShapeError(f"x0 has shape {tuple(x0.shape)}; a state (..., n) needs at least one coordinate.")
     if not bool(torch.isfinite(x0).all()):
         wrong = [tuple(one) for one in torch.nonzero(~x0.isfinite().all(-1)).tolist()][:3]
         where = f" (states {', '.join(map(str, wrong))})" if x0.ndim > 1 else ""

@@ -10,19 +10,21 @@ from torch import Tensor
 from ctrlnet.integrators.dense import Dense
 from ctrlnet.integrators.events import Event
 from ctrlnet.integrators.marching import Journey, Marched
-from ctrlnet.integrators.sensitivity import event_times, moved
-from ctrlnet.integrators.solution import STATUSES, Crossings, Solution
+from ctrlnet.integrators.sensitivity import event_times, moved, varied
+from ctrlnet.integrators.solution import DONE, STATUSES, Crossings, Solution
 from ctrlnet.systems.fields import TimeField
 
 
-def assembled(journey: Journey, times: Tensor, x0: Tensor, x: Tensor, marched: Marched, keep: bool) -> Solution:
-    """The answers in the shape of the batch."""
+def assembled(
+    journey: Journey, times: Tensor, x0: Tensor, x: Tensor, marched: Marched, keep: bool, plain: bool
+) -> Solution:
+    """The answers in the shape of the batch; without the derivatives of dense output where it is not `plain`."""
     batch, n, count = x0.shape[:-1], x0.shape[-1], len(times)
     size = count * batch.numel()
-    reached = int(marched.reached.max())
+    reached = int(marched.reached.max()) if batch.numel() else count
     states = x[:size].reshape(count, *batch, n)[:reached]
     shown = (times if times.ndim == 1 else times.reshape(count, *batch))[:reached]
-    if times.requires_grad:
+    if varied(times):
         along = shown.reshape(reached, *(1,) * len(batch), 1) if times.ndim == 1 else shown[..., None]
         states = torch.cat([states[:1], moved(journey.problem.rate, along[1:], states[1:])])
     if bool((marched.reached < reached).any()):
@@ -30,28 +32,44 @@ def assembled(journey: Journey, times: Tensor, x0: Tensor, x: Tensor, marched: M
         states = states.masked_fill((instant >= marched.reached.reshape(batch))[..., None], math.nan)
     status = marched.status.reshape(batch)
     dense = None
-    if keep and marched.moves:
-        dense = Dense(journey.problem, marched.moves, batch, float(times.detach()[0].min()), _end(times, marched))
+    if keep and marched.moves and batch.numel():
+        flat = journey.problem if marched.moves[0].rows is None else journey.problem.in_batch(batch)
+        dense = Dense(flat, marched.moves, batch, *_ends(journey, marched), not (plain and torch.is_grad_enabled()))
     return Solution(
-        shown.detach() if not times.requires_grad else shown,
+        shown,
         states,
-        STATUSES[int(status.max())],
+        STATUSES[int(status.max())] if batch.numel() else "done",
         status,
         _crossings(journey, x[size:], marched, batch),
         dense,
-        int(marched.steps.max()),
-        int(marched.rejected.max()),
+        max(marched.steps.flatten().tolist(), default=0),
+        max(marched.rejected.flatten().tolist(), default=0),
         marched.steps.reshape(batch),
     )
 
 
-def _end(times: Tensor, marched: Marched) -> float:
-    """How far the dense output goes [s]."""
-    last, shared = marched.moves[-1], times.detach()
+def unmoved(x: Tensor) -> tuple[Tensor, Marched]:
+    """The march of a batch without states, (..., n)."""
+    none = torch.zeros(0, dtype=torch.int64, device=x.device)
+    flat = x.reshape(0, x.shape[-1])
+    return flat, Marched(flat, [], [], none, none, none, none)
+
+
+def _ends(journey: Journey, marched: Marched) -> tuple[Tensor, Tensor]:
+    """Where the dense output of each state begins and ends [s], (b,): at its last step, or within it at an event."""
+    times = journey.instants[:, None] if journey.instants.ndim == 1 else journey.instants
+    starts, ends = (one.expand(len(marched.status)).clone() for one in (times[0], times[-1]))
+    last = marched.moves[-1]
     if last.rows is None:
-        return float(last.t) + float(last.h)
-    ends = torch.cat([torch.as_tensor(move.t + move.h) for move in marched.moves])
-    return float(ends.max() if bool((shared[-1] > shared[0]).all()) else ends.min())
+        return starts, torch.full_like(ends, float(last.t) + float(last.h))
+    cut = starts.clone()
+    for move in marched.moves:
+        cut[move.rows] = torch.as_tensor(move.t + move.h)[:, 0].detach().to(cut)
+    ends = torch.where(marched.status == DONE, ends, cut)
+    for found in marched.found:
+        if journey.events[found.event].terminal:
+            ends[found.rows] = found.t
+    return starts, ends
 
 
 def _crossings(journey: Journey, x: Tensor, marched: Marched, batch: torch.Size) -> tuple[Crossings, ...]:

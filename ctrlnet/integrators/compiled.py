@@ -20,11 +20,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from ctrlnet.integrators.contract import Carry, Integrator, Step
-from ctrlnet.integrators.graphs import graph_of, identity, transformed, tried
+from ctrlnet.integrators.graphs import Graph, graph_of, identity, transformed, tried
 from ctrlnet.integrators.runge_kutta import RungeKutta
 from ctrlnet.systems.fields import Time, TimeField
 
 Advance: TypeAlias = Callable[[Time, Tensor, Time, Carry], Step]
+
+BLOCK = 5  # steps in one graph, where nobody asks for the states between them
 
 
 def stepping(method: Integrator, given: Any, rate: TimeField, compiled: bool) -> Advance:
@@ -41,8 +43,9 @@ def stepping(method: Integrator, given: Any, rate: TimeField, compiled: bool) ->
 class CompiledSteps:
     """The steps of a method on a field, (t, x, h, carry) to Step, compiled.
 
-    They have first derivatives, in reverse mode. Within torch.func's transforms and in forward mode they run as they
-    are.
+    They have first derivatives, in reverse mode; second ones are those of gradient="checkpoint", or of plain steps.
+    Within torch.func's transforms and in forward mode they run as they are. Several equal steps may be taken at once,
+    which saves the time between them.
 
     Args:
         given: what the method gets for a field.
@@ -58,30 +61,32 @@ class CompiledSteps:
         self._one = isinstance(method, RungeKutta)  # which reads the last part of its carry alone
         self._found: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
-    def __call__(self, t: Time, x: Tensor, h: Time, carry: Carry) -> Step:
-        """From x (..., n) at t to t + h."""
-        carry = carry[-1:] if carry and self._one else carry
-        kind = (x.shape, x.requires_grad, carry and len(carry), torch.is_grad_enabled())
+    def __call__(self, t: Time, x: Tensor, h: Time, carry: Carry, count: int = 1) -> Step:
+        """From x (..., n) at t to t + count h."""
+        if carry is not None and self._one:
+            carry = carry[-1:]
+        kind = (count, x.shape, x.requires_grad, carry and len(carry), torch.is_grad_enabled())
         graph = self._found.get(kind)
         if graph is None or transformed():
-            return self._first(kind, t, x, h, carry)
+            return self._first(kind, t, x, h, carry, count)
+        size = h if isinstance(h, Tensor) else self._sizes(h, x)
         try:
-            done: Step = graph(self.method, self.given, _scalar(t, x), x, self._sizes(h, x), carry)
+            done: Step = graph(self.method, self.given, _scalar(t, x), x, size, carry, count)
         except Exception:  # whatever it is, it happens again there
-            return self._first(kind, t, x, h, carry)
+            return self._first(kind, t, x, h, carry, count)
         return Step(*_owned(done)) if x.is_cuda else done
 
-    def _first(self, kind: tuple[Any, ...], t: Time, x: Tensor, h: Time, carry: Carry) -> Step:
-        """A step of a new kind of states."""
+    def _first(self, kind: tuple[Any, ...], t: Time, x: Tensor, h: Time, carry: Carry, count: int) -> Step:
+        """Steps of a new kind of states."""
         if transformed():
-            return self.method.step(self.given, t, x, h, carry)
+            return _steps(self.method, self.given, t, x, h, carry, count)
         self._whole = x.shape if self._whole is None else self._whole
         start, kept = self._with_derivatives(t, x, carry)
-        arguments = (self.method, self.given, _scalar(t, x), start, self._sizes(h, x), kept)
-        graph = graph_of(_step, self.name, arguments, x, x.shape == self._whole)
+        arguments = (self.method, self.given, _scalar(t, x), start, self._sizes(h, x), kept, count)
+        graph = graph_of(_steps, hash((self.name, count)), arguments, x, x.shape == self._whole)
         done: Step | None = tried(graph, arguments)
         if done is None:
-            return self.method.step(self.given, t, x, h, carry)
+            return _steps(self.method, self.given, t, x, h, carry, count)
         if start is x:
             self._found[kind] = graph.function or self._found[kind]
         return Step(*_owned(done)) if x.is_cuda else done
@@ -113,6 +118,7 @@ class CompiledPullback:
         self.method, self.given, self.parameters = method, given, tuple(parameters)
         self.name = hash((identity(method), identity(given)))
         self._sizes = _Sizes()
+        self._found: dict[tuple[Any, ...], Graph] = {}
 
     def __call__(
         self, t: Time, x: Tensor, h: Time, carry: Carry, cotangent: Tensor, carried: Sequence[Tensor | None] = ()
@@ -125,14 +131,17 @@ class CompiledPullback:
             carried: those of the carry after it, None for what the loss does not depend on.
         """
         rest = (self.parameters, cotangent, tuple(carried))
-        if not transformed() and hasattr(torch._dynamo.config, "trace_autograd_ops"):
-            arguments = (self.method, self.given, _scalar(t, x), x, self._sizes(h, x), carry, *rest)
-            with torch.no_grad():
-                graph = graph_of(pulled, self.name, arguments, x, True)
-                grads: tuple[Tensor | None, ...] | None = tried(graph, arguments)
-            if grads is not None:
-                return tuple(_owned(grads)) if x.is_cuda else grads
-        return pulled(self.method, self.given, t, x, h, carry, *rest)
+        if transformed() or not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+            return pulled(self.method, self.given, t, x, h, carry, *rest)
+        arguments = (self.method, self.given, _scalar(t, x), x, self._sizes(h, x), carry, *rest)
+        kind = (x.shape, carry and len(carry), len(carried))
+        with torch.no_grad():
+            if (graph := self._found.get(kind)) is None:
+                graph = self._found[kind] = graph_of(pulled, self.name, arguments, x, True)
+            grads: tuple[Tensor | None, ...] | None = tried(graph, arguments)
+        if grads is None:
+            return pulled(self.method, self.given, t, x, h, carry, *rest)
+        return tuple(_owned(grads)) if x.is_cuda else grads
 
 
 def pulled(
@@ -157,8 +166,11 @@ def pulled(
     return torch.autograd.grad(outputs, (x, *(kept or ()), *parameters), cotangents, allow_unused=True)
 
 
-def _step(method: Integrator, given: Any, t: Time, x: Tensor, h: Time, carry: Carry) -> Step:
-    return method.step(given, t, x, h, carry)
+def _steps(method: Integrator, given: Any, t: Time, x: Tensor, h: Time, carry: Carry, count: int) -> Step:
+    done = method.step(given, t, x, h, carry)
+    for number in range(1, count):
+        done = method.step(given, t + number * h, done.x, h, done.carry)
+    return done
 
 
 class _Sizes:

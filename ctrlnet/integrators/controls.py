@@ -20,7 +20,8 @@ from ctrlnet.sets import Number
 class Rows:
     """The states that still run: numbers in the batch (r,), times (r, 1), states (r, n), and what the next step needs.
 
-    `h` is its size, `error` that of the last accepted one, `held` says where it may not grow, (r, 1) each; None: nowhere.
+    `h` is its size, `error` that of the last accepted one, `held` says where it may not grow, (r, 1) each; None:
+    nowhere.
     """
 
     index: Tensor
@@ -91,7 +92,8 @@ class Adaptive:
     def judged(self, rows: Rows, h: Tensor, done: Step) -> Judgement:
         """Accepted where the error is at most what is allowed; the next size by the PI controller."""
         assert done.error is not None
-        error = error_norms(done.error, self.tolerance.allowed(rows.x, done.x)).double()
+        allowed = self.tolerance.allowed(rows.x.detach(), done.x.detach())  # a constant in forward mode too
+        error = error_norms(done.error.detach(), allowed).double()
         error = torch.where(done.x.isfinite().all(-1, keepdim=True), error, math.inf)
         accepted = error <= 1
         if bool(accepted.all()):
@@ -110,7 +112,7 @@ class Adaptive:
         return proposed
 
     def _bounded(self, h: Tensor) -> Tensor:
-        longest = float(self.tolerance.longest)
+        longest, h = float(self.tolerance.longest), h.detach()
         return h if longest == math.inf else h.clamp(-longest, longest)
 
 

@@ -9,9 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ctrlnet.errors import UsageError
+from ctrlnet.integrators.compiled import BLOCK, CompiledSteps
 from ctrlnet.integrators.contract import Carry
 from ctrlnet.integrators.moves import Asked, Keep, Move, Problem
 from ctrlnet.sets import Number
+
+MOST = 10_000_000  # steps of a solution
 
 
 class Leg(NamedTuple):
@@ -27,10 +31,15 @@ def legs(times: Sequence[float], step: Number | None, multistep: bool) -> list[L
     """Equal steps no longer than `step` [s] between any two instants; one step each when it is None.
 
     A multistep method begins anew wherever the size of the steps changes.
+
+    Raises:
+        UsageError: too many steps.
     """
     found, before = list[Leg](), math.nan
     for instant, (start, stop) in enumerate(pairwise(times), 1):
         count = 1 if step is None else max(1, math.ceil(abs(stop - start) / float(step) - 1e-9))
+        if len(found) + count > MOST:
+            raise UsageError(f"step is {step!r}, which makes more than {MOST:,} steps; give a longer one.")
         h = (stop - start) / count
         fresh = not found or (multistep and not math.isclose(h, before, rel_tol=1e-9))
         for index in range(count):
@@ -43,6 +52,8 @@ def equal_steps(problem: Problem, x: Tensor, plan: Sequence[Leg], keep: Keep | N
     """The states at the instants, x among them, and the steps where they are to be kept."""
     states, moves, carry = [x], list[Move](), None
     advance = problem.advance
+    if keep is None and isinstance(advance, CompiledSteps):
+        return _in_blocks(problem, advance, x, plan), moves
     for t, h, fresh, instant in plan:
         if fresh:
             carry = problem.begin(t, x)
@@ -53,6 +64,25 @@ def equal_steps(problem: Problem, x: Tensor, plan: Sequence[Leg], keep: Keep | N
             states.append(end)
         x, carry = end, after
     return states, moves
+
+
+def _in_blocks(problem: Problem, advance: CompiledSteps, x: Tensor, plan: Sequence[Leg]) -> list[Tensor]:
+    """The states at the instants, by several steps at once wherever nothing is asked for between them."""
+    states, carry, place = [x], None, 0
+    while place < len(plan):
+        t, h, fresh, instant = plan[place]
+        block = plan[place : place + BLOCK]
+        whole = len(block) == BLOCK and all(leg.instant is None for leg in block[:-1])
+        if whole and all(leg.h == h and not leg.fresh for leg in block[1:]):
+            place, instant, count = place + BLOCK, block[-1].instant, BLOCK
+        else:
+            place, count = place + 1, 1
+        if fresh:
+            carry = problem.begin(t, x)
+        x, _, carry = advance(t, x, h, carry, count)
+        if instant is not None:
+            states.append(x)
+    return states
 
 
 def _move(

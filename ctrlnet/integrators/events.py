@@ -13,7 +13,8 @@ from ctrlnet.integrators.moves import Move, Problem, interpolant
 from ctrlnet.systems.fields import Time, Timed, TimeField
 from ctrlnet.types import Margin
 
-_WIDTH, _TRIES, _TOUCHED = 1e-13, 100, 1e-9  # of a bracket, in steps; iterations; seconds from a zero, in spans
+_WIDTH, _TRIES = 1e-13, 100  # of a bracket, in steps; iterations
+_TOUCHED, _ULPS = 1e-9, 64.0  # how far from a zero a start is at it: in first steps, in roundings of time and state
 
 
 @final
@@ -60,13 +61,24 @@ class Event:
             raise ShapeError(
                 f"The function of an event maps {tuple(x.shape)} to {given}; it must give one number a state."
             )
+        if not value.is_floating_point():
+            raise ShapeError(
+                f"The function of an event returns {value.dtype}; give a floating-point number that changes its sign, "
+                "such as x[..., 0] - 0.5 for where x[..., 0] > 0.5 begins."
+            )
         return value
 
     @torch.no_grad()
-    def side(self, rate: TimeField, t: Tensor, x: Tensor, span: Tensor) -> Tensor:
-        """The sign of g just after the start, (r,): where g is zero there, the sign of its derivative along x'."""
-        value, seconds = self(t, x), _TOUCHED * span
-        change = self(t + seconds, x + seconds * rate(t, x)) - value
+    def side(self, rate: TimeField, t: Tensor, x: Tensor, h: Tensor) -> Tensor:
+        """The sign of g just after the start, (r,): where g is zero there, the sign of its derivative along x'.
+
+        Zero is what the solution passes within a billionth of its first step h (r, 1), or within the rounding of t, x.
+        """
+        value, slope, rounding = self(t, x), rate(t, x), _ULPS * torch.finfo(x.dtype).eps
+        sizes = [one.abs().amax(-1, keepdim=True) for one in (x, slope)]
+        still = (sizes[0] / sizes[1]).nan_to_num(0.0, 0.0, 0.0)
+        seconds = torch.maximum(_TOUCHED * h.abs(), rounding * torch.maximum(t.abs(), still)).copysign(h)
+        change = self(t + seconds, x + seconds * slope) - value
         return torch.where(value.abs() <= change.abs(), change, value).sign()
 
     def crossed(self, side: Tensor, value: Tensor) -> Tensor:
@@ -117,4 +129,4 @@ def located(event: Event, side: Tensor, problem: Problem, move: Move) -> Tensor:
         past = found >= 0
         high, low = torch.where(past, theta, high), torch.where(past, low, theta)
         before, beyond = torch.where(past, before / 2, found), torch.where(past, found, beyond / 2)
-    return high
+    return high.detach()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from inspect import unwrap
@@ -26,6 +26,9 @@ SHAPES = 4  # of the states of one problem with graphs of their own; others shar
 DEPTH = 6  # of functions that hold functions
 BACKEND = "inductor"  # of torch.compile
 
+# of the conditions on which a graph relies, those on code alone
+_SURE = ("G['__builtins", "G['__import_torch", "G['__import_ctrlnet_dot", "G['___unnamed_scope")
+
 _log = logging.getLogger("ctrlnet")
 _graphs: OrderedDict[Key, Graph] = OrderedDict()
 _shapes: dict[Key, set[torch.Size]] = {}
@@ -39,6 +42,7 @@ class Graph:
     """A function that is compiled at its first call; None where that has failed."""
 
     function: Callable[..., Any] | None
+    method: Any  # kept, so that no other one can take its place
     made: bool = False
 
 
@@ -47,7 +51,7 @@ def graph_of(function: Callable[..., Any], name: int, arguments: tuple[Any, ...]
 
     Args:
         name: what chooses the graph besides the tensors.
-        arguments: of the function: tensors, tuples of them, and other objects.
+        arguments: of the function: the method first, tensors, tuples of them, and other objects.
         x: the states among them, (..., n).
         whole: they are not what is left of a larger batch.
     """
@@ -60,27 +64,37 @@ def graph_of(function: Callable[..., Any], name: int, arguments: tuple[Any, ...]
     own = x.shape in shapes
     key = (*key, x.shape if own else tuple([size == 1 for size in x.shape[:-1]]))
     if key not in _graphs:
-        _graphs[key] = _graph(function, own and x.is_cuda)
-        _mark(tensors, own)
+        _graphs[key] = _graph(function, arguments[0], own and x.is_cuda)
+        if not own:
+            _mark(tensors, x.shape[:-1])
         if len(_graphs) > GRAPHS:
             _graphs.popitem(last=False)
     _graphs.move_to_end(key)
     return _graphs[key]
 
 
-def _graph(function: Any, replay: bool) -> Graph:
+def _graph(function: Any, method: Any, replay: bool) -> Graph:
     """A graph of its own: `torch.compile` keeps those of one piece of code together, and only a few of them."""
     function = unwrap(function)
     code = function.__code__.replace(co_name=f"{function.__name__}_{next(_numbers)}")
     alone = FunctionType(code, function.__globals__, code.co_name)
-    return Graph(torch.compile(alone, fullgraph=True, backend=BACKEND, mode="reduce-overhead" if replay else None))
+    if replay:
+        return Graph(torch.compile(alone, fullgraph=True, backend=BACKEND, mode="reduce-overhead"), method)
+    sure = (*_SURE, "method") if isinstance(method, RungeKutta) else _SURE
+
+    def doubts(guards: Sequence[Any]) -> list[bool]:
+        """Which conditions of the graph are to be checked at every step: not those on what does not change."""
+        return [not guard.name.startswith(sure) for guard in guards]
+
+    return Graph(torch.compile(alone, fullgraph=True, backend=BACKEND, options={"guard_filter_fn": doubts}), method)
 
 
-def _mark(tensors: Iterable[Tensor], own: bool) -> None:
-    """Sizes of the batch are variables of a graph that serves several."""
+def _mark(tensors: Iterable[Tensor], batch: torch.Size) -> None:
+    """The sizes of the batch are variables of a graph that serves several."""
     for one in tensors:
-        for dimension in range(0 if own else one.ndim - 1):
-            torch._dynamo.maybe_mark_dynamic(one, dimension)
+        if one.shape[:-1] == batch:
+            for dimension in range(len(batch)):
+                torch._dynamo.maybe_mark_dynamic(one, dimension)
 
 
 def tried(graph: Graph, arguments: tuple[Any, ...]) -> Any:
@@ -105,8 +119,8 @@ def _tell(cause: Exception | None) -> None:
     """One line in a process."""
     if not _said:
         _said.append(str(cause))
-        reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
-        _log.warning("Compiled steps are not possible here; they run as they are. %s", reason)
+        reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+        _log.warning("Compiled steps are not possible here and run as they are. %s", reason)
 
 
 def _tracing() -> AbstractContextManager[None]:

@@ -105,6 +105,11 @@ class Journey:
                 "The field cannot be evaluated for one state of the batch alone, which events need. Put what belongs "
                 "to each state, such as a parameter, into the state as a constant."
             )
+        if self.instants.ndim > 1 and getattr(problem.method, "multistep", False):
+            raise UsageError(
+                f"{type(problem.method).__name__} steps from earlier steps of the same size, which all states have to "
+                "share; give instants of shape (t,), or a one-step method such as 'rk4'."
+            )
         order = self.embedded_order
         control = Equal(self.step) if order is None else Adaptive(self.tolerance, order, lands=not apart)
         record = Travel(problem, instants, control, self.events, apart, keep).run(flat)
@@ -125,10 +130,11 @@ def separable(rate: TimeField, t: Tensor, x: Tensor) -> bool:
     """
     if len(x) < 2:
         return True
+    x = x.detach()  # a field that differentiates inside may look at whether its states want it
     try:
-        alone = rate(t[:1], x[:1])
+        alone = rate(t[-1:], x[-1:])
     except Exception:  # whatever it is, the batch as a whole will show it again
         return False
-    whole = rate(t, x)[:1]
+    whole = rate(t, x)[-1:]
     size = whole.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
     return alone.shape == whole.shape and bool((alone - whole).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * size)

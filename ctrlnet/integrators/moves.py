@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, final
 import torch
 from torch import Tensor
 
+from ctrlnet.errors import UsageError
 from ctrlnet.integrators.compiled import Advance, stepping
 from ctrlnet.integrators.contract import Carry, Integrator
 from ctrlnet.systems import Structured
@@ -160,3 +161,21 @@ def gathered(values: list[Tensor], slots: list[Tensor | int], count: int) -> Ten
         places.append(torch.arange(first, first + len(row), device=row.device) if isinstance(slot, int) else slot)
     flat = torch.cat(rows)
     return flat.new_full((count, n), torch.nan).index_put((torch.cat(places),), flat)
+
+
+@torch.no_grad()
+def require_uncoupled(rate: TimeField, t: Tensor, x: Tensor) -> None:
+    """Refuse a field whose velocity of one state depends on the others: they will not be at the same time.
+
+    Raises:
+        UsageError: it does.
+    """
+    x = x.detach()
+    others = torch.cat([x[:1], 1.001 * x[1:] + 0.001])
+    slope, again = rate(t, x)[0], rate(t, others)[0]
+    size = slope.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
+    if not bool((slope - again).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * size) and bool(slope.isfinite().all()):
+        raise UsageError(
+            "The velocity of a state depends on the other states of the batch, and every state would take steps of its "
+            "own. Put what is coupled into one state (..., n), or give a step and instants (t,) for all states."
+        )

@@ -13,7 +13,8 @@ from torch import Tensor
 from ctrlnet.integrators.contract import Carry, Step
 from ctrlnet.integrators.controls import Control, Judgement, Rows
 from ctrlnet.integrators.events import Event, Found, located
-from ctrlnet.integrators.moves import Asked, Keep, Move, Problem, answered, taken
+from ctrlnet.integrators.moves import Asked, Keep, Move, Problem, answered, require_uncoupled, taken
+from ctrlnet.integrators.runge_kutta import RungeKutta
 from ctrlnet.integrators.solution import DONE, EVENT, MINIMUM_STEP, NON_FINITE, RUNNING, STEP_LIMIT
 
 _CROWD = 0.75  # the rows that still run are gathered once they are fewer than this share
@@ -58,7 +59,7 @@ class Travel:
     ) -> None:
         self.problem, self.instants, self.control, self.events = problem, instants, control, events
         self.separable, self.keep = separable, keep
-        self.direction = 1.0 if bool(instants[0, -1] > instants[0, 0]) else -1.0
+        self.direction = 1.0 if bool((instants[:, -1] > instants[:, 0]).all()) else -1.0
         self.multistep = bool(getattr(problem.method, "multistep", False))
         self.following = instants[:, 1:2]  # the next instant of each state, or the last one
         self.tries, self.changed, self.waiting = 0, False, False  # changed: some status; waiting: rows that have ended
@@ -69,11 +70,13 @@ class Travel:
         """From x to the ends."""
         start, index = self.instants[:, :1], torch.arange(len(x), device=x.device)
         ones = torch.ones_like(start)
+        if not self.separable:
+            require_uncoupled(self.problem.rate, start.to(x.dtype), x)
         rows = Rows(index, start, x, ones, ones)
         rows.h = self.control.first(self.problem, rows, self._target(index) - start)
         rows.carry = self.problem.begin(start.to(x.dtype), x)
-        span = (self.instants[:, -1:] - start).to(x.dtype)
-        self.sides = [event.side(self.problem.rate, start.to(x.dtype), x, span) for event in self.events]
+        size = rows.h.to(x.dtype)
+        self.sides = [event.side(self.problem.rate, start.to(x.dtype), x, size) for event in self.events]
         self.record.values.append(x)
         self.record.slots.append(index * self.instants.shape[1])
         while len(rows.index):
@@ -149,8 +152,9 @@ class Travel:
         following = self.following if self._all(rows) else self.following[rows]
         if not bool((limit >= following if self.direction > 0 else limit <= following).any()):
             return []
-        times = self.instants[rows]
-        reached = torch.searchsorted(self.direction * times, self.direction * limit, right=True)[:, 0]
+        times = self.instants if self._all(rows) else self.instants[rows]
+        ordered = times if self.direction > 0 else -times
+        reached = torch.searchsorted(ordered, self.direction * limit, right=True)[:, 0]
         before, record.reached[rows] = record.reached[rows], reached
         done = (reached == times.shape[1]) & (record.status[rows] == RUNNING)
         record.status[rows] = torch.where(done, DONE, record.status[rows])
@@ -172,19 +176,22 @@ class Travel:
         """The events of the step up to the first terminal one of each row, and the times at which its rows end."""
         rows, found = move.rows, list[tuple[int, Tensor, Tensor]]()
         assert rows is not None
-        stop = torch.full_like(t, math.inf)
+        stop, lost = torch.full_like(t, math.inf), torch.zeros_like(rows, dtype=torch.bool)
         for number, event in enumerate(self.events):
             with torch.no_grad():
                 value = event(move.t + move.h, move.end)
             side = self.sides[number][rows]
             self.sides[number][rows] = torch.where(value == 0, -side, value.sign())
+            lost |= value.isnan()
             index = event.crossed(side, value).nonzero()[:, 0]
             if len(index):
                 found.append((number, index, located(event, side[index], self.problem, taken(move, index))))
                 if event.terminal:
                     stop[index] = torch.minimum(stop[index], found[-1][2])
+        stop[lost] = 0.0  # nobody knows what such a step leaps over
         ended = stop[:, 0].isfinite()
         self.record.status[rows[ended]] = EVENT
+        self.record.status[rows[lost]] = NON_FINITE
         self.changed |= bool(ended.any())
         asked = [self._noted(move, number, index, theta, stop, t, h) for number, index, theta in found]
         return asked, torch.where(ended[:, None], t + stop * h, after)
@@ -227,6 +234,8 @@ class Travel:
     def _next(self, rows: Rows, done: Step, after: Tensor, judgement: Judgement, accepted: Tensor | None) -> Rows:
         """The rows after the step: moved where it was accepted, without those that have finished."""
         x, t, carry, fresh = done.x, after, done.carry, False
+        if carry is not None and isinstance(self.problem.method, RungeKutta):
+            carry = carry[-1:]  # what its next step reads; the other stages are for dense output
         if accepted is not None:
             x, t = torch.where(accepted, x, rows.x), torch.where(accepted, t, rows.t)
             carry, fresh = self._mixed(rows, carry, t, x, accepted)

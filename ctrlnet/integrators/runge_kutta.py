@@ -59,8 +59,7 @@ class RungeKutta:
         """It chooses steps, which have no derivatives."""
         if self._differences is None:
             return None
-        (index, weight), *others = self._differences
-        return _sum(size * weight * parts[index], size, others, parts)
+        return _sum(torch.zeros_like(parts[0]), size, self._differences, parts)
 
     def interpolate(self, x: Tensor, h: Time, carry: Carry, theta: Time) -> Tensor | None:
         """The state at t + theta h, from the state x before a step and the carry after it; None without `dense`."""

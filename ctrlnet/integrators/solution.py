@@ -28,7 +28,8 @@ class Crossings:
         count: how often it happened, (...).
 
     Times and states carry gradients, that of the time by the implicit function theorem,
-    dt = -(∂g/∂x dx + ∂g/∂θ dθ) / (dg/dt along the solution); they are wrong where the solution grazes g = 0.
+    dt = -(∂g/∂x dx + ∂g/∂θ dθ) / (dg/dt along the solution), second derivatives too; they are wrong where the solution
+    grazes g = 0 or g jumps.
     """
 
     t: Tensor
@@ -49,7 +50,7 @@ class Solution:
             "event": a terminal event came first;
             "step limit": the tolerance needs more steps than are allowed;
             "minimum step": it needs smaller steps than are allowed, or than floating point has;
-            "non-finite": the state or the field stopped being finite.
+            "non-finite": the state, the field or the function of an event stopped being finite.
         statuses: that of each state of the batch, (...), as its place in this list.
         events: for each event where it happened.
         dense: the solution between the steps, a function of time; None where no step was

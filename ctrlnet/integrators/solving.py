@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
-from ctrlnet.errors import SolveFailed
-from ctrlnet.integrators.arguments import check_options, check_start, instants_of, problem_of
-from ctrlnet.integrators.assembling import assembled
+from ctrlnet.errors import SolveFailed, UsageError
+from ctrlnet.integrators.arguments import check_options, check_start, events_of, instants_of, problem_of
+from ctrlnet.integrators.assembling import assembled, unmoved
 from ctrlnet.integrators.contract import Integrator
 from ctrlnet.integrators.events import Event
 from ctrlnet.integrators.gradients import follow
-from ctrlnet.integrators.marching import Journey
-from ctrlnet.integrators.sensitivity import moved_start
-from ctrlnet.integrators.solution import EVENT, STATUSES, Solution, Status
+from ctrlnet.integrators.graphs import transformed
+from ctrlnet.integrators.marching import Journey, Marched
+from ctrlnet.integrators.sensitivity import moved_start, varied
+from ctrlnet.integrators.solution import DONE, EVENT, STATUSES, Solution, Status
 from ctrlnet.integrators.step_control import Tolerance
 from ctrlnet.sets import Number
 from ctrlnet.systems import Timed
@@ -82,20 +84,43 @@ def _solution(
     keep: bool,
 ) -> Solution:
     """What `solve` returns; without `keep` the steps are forgotten, which saves memory and gives no dense output."""
-    check_options(step, tolerance, gradient, events)
+    check_options(step, tolerance, gradient)
+    asked = events_of(events)
     check_start(x0)
-    times = instants_of(t, x0.shape[:-1])
-    journey = Journey(problem_of(field, method, compiled), times.detach(), step, tolerance, tuple(events))
+    times = instants_of(t, x0.shape[:-1]).to(x0.device)
+    journey = Journey(problem_of(field, method, compiled), times.detach(), step, tolerance, asked)
     if journey.embedded_order is not None:
         tolerance.check(x0)
     else:
         journey.ask(x0.detach())
     start = x0
-    if times.requires_grad:
+    if varied(times):
         first = times[0] if times.ndim == 1 else times[0].reshape(*x0.shape[:-1], 1)
         start = moved_start(journey.problem.rate, first, x0)
+    version = None if x0.is_inference() else x0._version
+    x, marched = _marched(gradient, journey, start, keep)
+    if version is not None and x0._version != version:
+        raise UsageError(
+            "The field wrote into the states that it was given, and so into x0, which it has changed. Let it return a "
+            "new tensor: -x instead of x.neg_()."
+        )
+    return assembled(journey, times, x0, x, marched, keep, plain=gradient == "backprop")
+
+
+def _marched(gradient: str, journey: Journey, start: Tensor, keep: bool) -> tuple[Tensor, Marched]:
+    """The flat answers and the rest of the march.
+
+    Autograd multiplies the derivatives of what became infinite by zero, which is NaN, also for the neighbours: where
+    equal steps came to that, the derivatives are found from the states alone, without those that nobody wants.
+    """
+    if not start.numel():
+        return unmoved(start)
     x, marched = follow(gradient, journey, start, keep)
-    return assembled(journey, times, x0, x, marched, keep)
+    lost = gradient == "backprop" and journey.shared and bool((marched.status != DONE).any())
+    if not lost or not x.requires_grad or transformed():
+        return x, marched
+    x, again = follow("checkpoint", journey, start, keep=False)
+    return x, replace(again, moves=marched.moves)
 
 
 def odeint(
@@ -148,7 +173,7 @@ def _advice(status: Status, tolerance: Tolerance) -> str:
             "jumps there, or the solution leaves for infinity; give a larger relative and absolute error, or an event."
         )
     return (
-        "The states or the field became NaN or infinite there: look for a division by zero, a square root or a "
-        "logarithm in the field, or for a solution that leaves for infinity; a smaller step helps where a step is too "
-        "long for the method."
+        "The states, the field or the function of an event became NaN or infinite there: look for a division by zero, "
+        "a square root or a logarithm in the field, or for a solution that leaves for infinity; a smaller step helps "
+        "where a step is too long for the method."
     )

@@ -45,15 +45,27 @@ def both(field: Any, x0: Tensor, t: Any, **options: Any) -> tuple[Tensor, Tensor
 
 def test_equal_steps_their_gradients_and_one_graph() -> None:
     network, x0 = mlp((3, 8, 3), seed=0), states(4, 3)
-    plain, quick = both(network, x0, [0, 0.5, 1], step=0.1)
+    plain, quick = both(network, x0, [0, 0.5, 1], method="midpoint", step=0.1)
     assert not graphs._said
     assert torch.allclose(plain, quick, rtol=1e-13, atol=1e-13)
     weights = list(network.parameters())
     assert torch.allclose(gradients(plain, *weights), gradients(quick, *weights), rtol=1e-11, atol=1e-12)
     with unchanged():
-        odeint(network, x0 + 1, [0, 0.3, 2], step=0.07, compiled=True)
+        odeint(network, x0 + 1, [0, 0.3, 2], method="midpoint", step=0.07, compiled=True)
     assert not graphs._said
     assert len(graphs._graphs) == 1
+
+
+@pytest.mark.parametrize("method", ["rk4", "ab3", "dopri5"])
+def test_steps_taken_at_once_and_those_left_over(method: str) -> None:
+    """Three steps, then five and two more, of a field that depends on time."""
+    network, x0 = mlp((3, 8, 3), seed=0), states(4, 3)
+    field = timed(lambda t, x: network(x) * torch.cos(3 * t))
+    plain, quick = both(field, x0, [0, 0.3, 1], method=method, step=0.1)
+    assert not graphs._said
+    assert torch.allclose(plain, quick, rtol=1e-12, atol=1e-12)
+    weights = list(network.parameters())
+    assert torch.allclose(gradients(plain, *weights), gradients(quick, *weights), rtol=1e-10, atol=1e-11)
 
 
 def test_new_weights_and_new_closures_need_no_new_graph() -> None:
@@ -62,21 +74,21 @@ def test_new_weights_and_new_closures_need_no_new_graph() -> None:
     def turned(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda x: -network(x)
 
-    odeint(turned(first), x0, [0, 1], step=0.1, compiled=True)
+    odeint(turned(first), x0, [0, 1], method="euler", step=0.1, compiled=True)
     with torch.no_grad():
         next(first.parameters()).mul_(2)
     with unchanged():
-        plain, quick = both(turned(first), x0, [0, 1], step=0.1)
+        plain, quick = both(turned(first), x0, [0, 1], method="euler", step=0.1)
     assert torch.allclose(plain, quick, rtol=1e-13, atol=1e-13)
     assert not graphs._said
-    plain, quick = both(turned(second), x0, [0, 1], step=0.1)
+    plain, quick = both(turned(second), x0, [0, 1], method="euler", step=0.1)
     assert torch.allclose(plain, quick, rtol=1e-13, atol=1e-13)
-    assert not torch.allclose(plain, odeint(turned(first), x0, [0, 1], step=0.1), atol=1e-3)
+    assert not torch.allclose(plain, odeint(turned(first), x0, [0, 1], method="euler", step=0.1), atol=1e-3)
 
 
 def test_networks_are_not_kept_alive() -> None:
     network = mlp((3, 8, 3), seed=0)
-    odeint(network, states(4, 3), [0, 1], step=0.5, compiled=True)
+    odeint(network, states(4, 3), [0, 1], method="euler", step=0.5, compiled=True)
     alive = weakref.ref(network)
     del network
     gc.collect()
@@ -104,7 +116,7 @@ def test_time_is_no_constant() -> None:
     swing = timed(
         lambda t, x: torch.stack([x[..., 1], -torch.sin(x[..., 0]) + torch.cos(3 * t[..., None])[..., 0]], -1)
     )
-    plain, quick = both(swing, states(4, 2), [0, 1], step=0.1)
+    plain, quick = both(swing, states(4, 2), [0, 1], method="midpoint", step=0.1)
     assert torch.allclose(plain, quick, rtol=1e-12, atol=1e-12)
     assert not graphs._said
 

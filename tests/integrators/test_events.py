@@ -55,6 +55,21 @@ def test_impact_and_its_gradients(method: str, step: float | None) -> None:
     assert float(height_moves.abs().max()) < 1e-10  # the impact stays on the ground
 
 
+def test_second_derivatives_of_time_and_state() -> None:
+    """Of the impact, known: the time curves with the start, and the state with the time."""
+    x0 = drops().requires_grad_()
+    (impact,) = solve(fall, x0, [0, 5], method="dopri5", events=[Event(height)]).events
+    time, speed = landing(x0)
+    for found, known in ((impact.t, time), (impact.x[..., 1], -speed)):
+        curved = []
+        for one in (found, known):
+            (first,) = torch.autograd.grad(one.sum(), x0, create_graph=True)
+            weighed = (first * torch.tensor([1.0, 0.3])).sum()
+            curved.append(torch.autograd.grad(weighed, x0, retain_graph=True)[0])
+        assert float(curved[1].abs().max()) > 0.01
+        assert torch.allclose(*curved, atol=1e-10)
+
+
 def test_a_bouncing_ball_with_the_gradient_of_its_restitution() -> None:
     """Resets between solutions that begin at times of their own: the third impact, known."""
     x0, bounce = drops().requires_grad_(), torch.tensor(0.8, dtype=DTYPE, requires_grad=True)
@@ -132,7 +147,7 @@ def test_backwards_in_time_and_in_float32() -> None:
 
 
 def test_events_in_time() -> None:
-    bell = Event(timed(lambda t, x: (t - 0.7).expand(x.shape[:-1] + (1,))[..., 0]))
+    bell = Event(timed(lambda t, x: (t - 0.7).expand(*x.shape[:-1], 1)[..., 0]))
     for method in ("dopri5", "rk4"):
         (found,) = solve(fall, drops(), [0, 1], method=method, events=[bell]).events
         assert torch.allclose(found.t, torch.full((1, 3), 0.7, dtype=DTYPE), atol=1e-12)
@@ -153,13 +168,65 @@ def test_odeint_with_an_event_keeps_what_came_before() -> None:
     assert bool(x[:3].isfinite().all())
 
 
+@pytest.mark.parametrize("end", [1e3, 1e9, 1e12])
+def test_the_horizon_does_not_move_an_event(end: float) -> None:
+    x0 = torch.tensor([1.0, -1.0], dtype=DTYPE)
+    (found,) = solve(fall, x0, [0, end], method="dopri5", events=[Event(height)]).events
+    assert float(found.t[0]) == pytest.approx(float(landing(x0)[0]), abs=1e-10)
+
+
+def test_a_function_that_jumps_has_its_time_and_no_derivative() -> None:
+    x0 = drops().requires_grad_()
+    jump = Event(lambda x: torch.sign(x[..., 0] - 0.5) + 0 * x[..., 0])
+    level = Event(lambda x: x[..., 0] - 0.5)
+    found, known = (solve(fall, x0, [0, 5], method="dopri5", events=[one]).events[0] for one in (jump, level))
+    assert torch.allclose(found.t, known.t, rtol=0, atol=1e-11)
+    assert float(torch.autograd.grad(found.t.sum(), x0)[0].abs().max()) == 0
+
+
+def test_a_function_without_derivatives_serves_where_none_are_wanted() -> None:
+    outside = Event(lambda x: torch.from_numpy(x.detach().numpy()[..., 0] - 0.5))
+    (found,) = solve(fall, drops(), [0, 5], method="dopri5", events=[outside]).events
+    (known,) = solve(fall, drops(), [0, 5], method="dopri5", events=[Event(lambda x: x[..., 0] - 0.5)]).events
+    assert torch.equal(found.t, known.t)
+
+
+def test_a_function_that_becomes_nan_ends_its_state_alone() -> None:
+    x0 = torch.tensor([[1.0, 0.0], [100.0, 0.0]], dtype=DTYPE)
+    root = Event(lambda x: torch.sqrt(x[..., 0]))  # below the ground it is no number
+    solution = solve(fall, x0, torch.linspace(0, 1, 11), method="dopri5", events=[root])
+    assert solution.samples("non-finite").tolist() == [[0]]
+    assert solution.samples("done").tolist() == [[1]]
+    assert bool(solution.x[:, 1].isfinite().all())
+
+
+def test_dense_output_ends_at_a_terminal_event() -> None:
+    dense = solve(fall, drops(), [0, 5], method="dopri5", events=[Event(height)]).dense
+    assert dense is not None
+    ends = landing(drops())[0]
+    assert dense.last == pytest.approx(float(ends.max()), abs=1e-12)
+    for state, end in enumerate(ends.tolist()):
+        assert abs(float(dense(end - 1e-9)[state, 0])) < 1e-7
+        if end < dense.last - 1e-6:
+            assert bool(dense(end + 1e-9)[state].isnan().all())
+    with pytest.raises(UsageError, match="outside the integrated"):
+        dense(dense.last + 1e-6)
+
+
+def test_events_from_a_generator_are_kept() -> None:
+    assert solve(fall, drops(), [0, 5], method="dopri5", events=(one for one in [Event(height)])).status == "event"  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("event", "error", "words"),
     [
         (lambda: Event(3), UsageError, "give g"),  # type: ignore[arg-type]
         (lambda: Event(height, direction=2), UsageError, "rising"),
         (lambda: solve(fall, drops(), [0, 1], events=[height]), UsageError, "Event"),  # type: ignore[list-item]
+        (lambda: solve(fall, drops(), [0, 1], events=Event(height)), UsageError, "list of ctrlnet.Event"),  # type: ignore[arg-type]
+        (lambda: solve(fall, drops(), [0, 1], events=None), UsageError, "list of ctrlnet.Event"),  # type: ignore[arg-type]
         (lambda: solve(fall, drops(), [0, 1], events=[Event(lambda x: x)]), ShapeError, "one number a state"),
+        (lambda: solve(fall, drops(), [0, 1], events=[Event(lambda x: x[..., 0] > 0.5)]), ShapeError, "floating-point"),
         (lambda: solve(lambda x: torch.ones(3, 2, dtype=DTYPE) * x, drops(), [0, 1], events=[Event(height)]),
          UsageError, "alone"),
     ],

@@ -65,6 +65,17 @@ def test_a_field_that_holds_a_parameter_for_each_state_is_asked_about_all() -> N
     assert torch.allclose(odeint(wide, deep, t, method="dopri5")[:, 0, :, 0], x[:], atol=1e-4)
 
 
+def test_a_field_that_couples_the_states_of_a_batch_is_refused_steps_of_their_own() -> None:
+    """They would meet at different times; in equal steps they do not."""
+    field = lambda x: x.mean(0) - x  # noqa: E731
+    x0, own = torch.tensor([[1.0], [3.0]], dtype=DTYPE), torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    for options in ({"method": "dopri5"}, {"t": own, "step": 0.01}):
+        with pytest.raises(UsageError, match="depends on the other states"):
+            odeint(field, x0, **{"t": [0, 1], **options})  # type: ignore[arg-type]
+    together = odeint(field, x0, [0, 1], method="dopri5", step=0.1)[-1, :, 0]
+    assert torch.allclose(together, 2 + torch.tensor([-1, 1], dtype=DTYPE) * math.exp(-1), atol=1e-7)
+
+
 @pytest.mark.parametrize(("method", "step"), [("rk4", 0.01), ("euler", 1e-3), ("dopri5", None)])
 def test_instants_of_its_own_for_each_state(method: str, step: float | None) -> None:
     t = torch.tensor([[0.0, 1.0, -1.0], [1.0, 1.5, 0.0], [2.5, 2.0, 3.0]], dtype=DTYPE)
@@ -101,6 +112,19 @@ def test_gradient_with_respect_to_instants() -> None:
             length = times.detach()[1] - times.detach()[0]
             assert torch.allclose(grad[1], (-torch.exp(-length)) * (2 if times is t else 1), rtol=1e-5)
             assert torch.allclose(grad[0], -grad[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "step"), [("dopri5", None), ("rk4", 0.01)])
+def test_second_derivatives_in_time(method: str, step: float | None) -> None:
+    """x = exp(sin t₁ - sin t₀) for x' = x cos t."""
+    t = torch.tensor([0.2, 1.3], dtype=DTYPE, requires_grad=True)
+    curved = []
+    field = timed(lambda t, x: x * torch.cos(t))
+    x = odeint(field, torch.ones(2, 1, dtype=DTYPE), t, method=method, step=step, tolerance=Tolerance(1e-9, 1e-9))
+    for one in (x[-1, 0, 0], (torch.sin(t[1]) - torch.sin(t[0])).exp()):
+        (first,) = torch.autograd.grad(one, t, create_graph=True)
+        curved.append(torch.stack([torch.autograd.grad(slope, t, retain_graph=True)[0] for slope in first]))
+    assert torch.allclose(*curved, atol=1e-6)
 
 
 def test_one_state_that_leaves_for_infinity_leaves_the_others_alone() -> None:
@@ -167,6 +191,76 @@ def test_gradients_of_own_steps_are_those_of_each_alone() -> None:
     assert torch.allclose(gradient(x0), torch.stack([gradient(row) for row in x0]).sum(0), rtol=1e-9, atol=1e-12)
 
 
+def test_the_choice_of_steps_has_no_derivative_in_forward_mode_either() -> None:
+    def end(x: Tensor) -> Tensor:
+        return odeint(lambda x: torch.sin(x) - x.flip(-1), x, [0, 0.5, 3], method="dopri5", tolerance=coarse)[-1]
+
+    coarse, x0 = Tolerance(1e-3, 1e-3), torch.tensor([1.0, 0.3], dtype=DTYPE)
+    assert torch.allclose(torch.func.jacfwd(end)(x0), torch.func.jacrev(end)(x0), rtol=1e-12)
+
+
+def test_instants_have_derivatives_in_forward_mode_and_from_a_list() -> None:
+    x0, t = torch.ones(1, dtype=DTYPE), torch.tensor([0.0, 1.3], dtype=DTYPE)
+    for method, step in (("dopri5", None), ("rk4", 0.01)):
+        end = lambda t, m=method, h=step: odeint(torch.neg, x0, t, method=m, step=h)[-1, 0]  # noqa: E731
+        forward, reverse = torch.func.jacfwd(end)(t), torch.func.grad(end)(t)
+        assert torch.allclose(forward, reverse, rtol=1e-12)
+        assert float(forward[1]) == pytest.approx(-math.exp(-1.3), rel=1e-5)
+        last = t[1].clone().requires_grad_()
+        assert torch.allclose(torch.autograd.grad(end([0, last]), last)[0], reverse[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "dopri8"])
+def test_dense_output_in_single_precision_far_from_zero(method: str) -> None:
+    x0, options = states(1.0, 3.0).float(), {"method": method, "tolerance": Tolerance(1e-4, 1e-4)}
+    near, far = (solve(oscillator, x0, [start, start + 3], **options).dense for start in (0.0, 1e6))  # type: ignore[arg-type]
+    assert near is not None
+    assert far is not None
+    for t in (0.0, 0.3, 1.7, 3.0):
+        assert torch.allclose(far(1e6 + t), near(t), atol=1e-5)
+
+
+def test_dense_output_is_nan_before_a_state_begins() -> None:
+    own = torch.tensor([[0.0, 1.0], [2.0, 1.5]], dtype=DTYPE)
+    for method, step in (("dopri5", None), ("rk4", 0.01)):
+        dense = solve(oscillator, states(1.0, 1.0), own, method=method, step=step).dense
+        assert dense is not None
+        assert dense([0.5, 1.2, 1.7]).isnan().any(-1).tolist() == [[False, True], [False, False], [False, True]]
+
+
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "dopri8"])
+def test_dense_output_of_a_field_that_must_be_asked_about_all(method: str) -> None:
+    frequency = torch.tensor([[0.5], [3.0]], dtype=DTYPE)
+    field = lambda x: frequency * torch.stack([x[..., 1], -x[..., 0]], -1)  # noqa: E731
+    x0, t = torch.tensor([1.0, 0.0], dtype=DTYPE).expand(3, 2, 2), torch.tensor([0.3, 1.1, 2.0], dtype=DTYPE)
+    dense = solve(field, x0, [0, 2], method=method).dense
+    assert dense is not None
+    assert torch.allclose(dense(t)[..., 0], torch.cos(t[:, None, None] * frequency[:, 0]).expand(3, 3, 2), atol=1e-4)
+
+
+def test_derivative_of_dense_output_in_time() -> None:
+    t = torch.tensor([0.5, 1.3], dtype=DTYPE, requires_grad=True)
+    for method, step in (("dopri5", None), ("rk4", 0.01)):
+        dense = solve(torch.neg, torch.ones(2, 1, dtype=DTYPE), [0, 2], method=method, step=step).dense
+        assert dense is not None
+        assert torch.allclose(torch.autograd.grad(dense(t).sum(), t)[0], -2 * torch.exp(-t), atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "step"), [("dopri5", None), ("rk4", 0.01)])
+def test_dense_output_of_other_gradients_is_constant(method: str, step: float | None) -> None:
+    """A part of the derivative, that of the slopes alone, would be a wrong one."""
+    rate = torch.tensor(0.7, dtype=DTYPE, requires_grad=True)
+    found = {}
+    for gradient in ("backprop", "checkpoint"):
+        solution = solve(
+            lambda x: -rate * x, torch.ones(1, dtype=DTYPE), [0, 2], method=method, step=step, gradient=gradient
+        )
+        assert solution.dense is not None
+        found[gradient] = solution.dense(1.3)
+    assert not found["checkpoint"].requires_grad
+    assert torch.allclose(torch.autograd.grad(found["backprop"].sum(), rate)[0], -1.3 * found["backprop"], rtol=1e-4)
+
+
 def test_tolerances_below_rounding_are_refused() -> None:
     with pytest.raises(UsageError, match=r"below the rounding of torch.float32.*double"):
         solve(torch.neg, torch.ones(2, 1), [0, 1], method="dopri5", tolerance=Tolerance(1e-9, 1e-12))
@@ -182,3 +276,26 @@ def test_errors_name_the_state_and_the_shape() -> None:
         solve(torch.neg, torch.ones(2, 1), torch.zeros(3, 4))
     with pytest.raises(UsageError, match="No status"):
         solve(torch.neg, torch.ones(2, 1), [0, 1]).samples("fine")
+
+
+def test_a_field_that_differentiates_inside_keeps_its_own_steps() -> None:
+    """Whether the start is a leaf that wants a gradient makes no difference."""
+
+    def field(x: Tensor) -> Tensor:
+        y = x if x.requires_grad else x.detach().requires_grad_()
+        with torch.enable_grad():
+            energy = y[..., 0].square() + y[..., 1].square() * 2
+            slope = torch.autograd.grad(energy.sum(), y, create_graph=True)[0]
+        return torch.stack([slope[..., 1], -slope[..., 0]], -1)
+
+    x0 = torch.tensor([[1.0, 0.0], [0.3, 0.2]], dtype=DTYPE)
+    steps = [solve(field, start, [0, 1], method="dopri5").sample_steps for start in (x0, x0.clone().requires_grad_())]
+    assert torch.equal(*steps)
+
+
+def test_multistep_methods_share_their_instants_and_steps_have_an_end() -> None:
+    own = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=DTYPE)
+    with pytest.raises(UsageError, match="AB2 steps from earlier steps"):
+        solve(torch.neg, torch.ones(2, 1, dtype=DTYPE), own, method="ab2", step=0.1)
+    with pytest.raises(UsageError, match="more than 10,000,000 steps"):
+        solve(torch.neg, torch.ones(1, dtype=DTYPE), [0, 1], step=1e-9)

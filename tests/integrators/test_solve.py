@@ -12,6 +12,7 @@ from damped_pendulum import pendulum as plant
 from torch import Tensor
 
 from ctrlnet import (
+    Event,
     NameNotFound,
     NonFinite,
     ShapeError,
@@ -193,6 +194,36 @@ def test_a_field_that_becomes_nan() -> None:
     assert (solution.status, len(solution.t), solution.dense) == ("non-finite", 1, None)
 
 
+@pytest.mark.parametrize("method", ["euler", "rk4", "implicit_midpoint"])
+def test_a_state_that_becomes_infinite_leaves_the_gradients_of_the_others_alone(method: str) -> None:
+    x0 = torch.tensor([[0.1], [3.0], [0.2]], dtype=torch.float64, requires_grad=True)
+    rate = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+
+    def gradients(rows: list[int]) -> tuple[Tensor, ...]:
+        solution = solve(lambda x: rate * x.square(), x0[rows], [0, 1, 2], method=method, step=0.05)
+        return torch.autograd.grad(solution.x[-1, [0, -1]].sum(), (x0, rate))
+
+    for ours, alone in zip(gradients([0, 1, 2]), gradients([0, 2]), strict=True):
+        assert torch.allclose(ours, alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(0, 2), (3, 0, 2)])
+def test_a_batch_without_states(method: str, shape: tuple[int, ...]) -> None:
+    x0 = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    solution = solve(pendulum, x0, [0, 0.5, 1], method=method, events=[Event(lambda x: x[..., 0])])
+    assert solution.x.shape == (3, *shape)
+    assert (solution.status, solution.steps, solution.dense) == ("done", 0, None)
+    assert solution.events[0].t.shape == (0, *shape[:-1])
+    assert torch.autograd.grad(odeint(pendulum, x0, [0, 1], method=method).sum(), x0)[0].shape == shape
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_field_that_writes_into_its_states_is_refused(method: str) -> None:
+    with pytest.raises(UsageError, match="wrote into the states"):
+        odeint(lambda x: x.neg_(), states(3, 2), [0, 1], method=method)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -215,6 +246,8 @@ def test_a_field_that_becomes_nan() -> None:
         ({"t": [0, math.inf]}, NonFinite, "finite"),
         ({"x0": torch.ones(2, dtype=torch.int64)}, ShapeError, "floating-point"),
         ({"x0": torch.tensor(1.0)}, ShapeError, "x0"),
+        ({"x0": torch.ones(2, 0)}, ShapeError, "at least one coordinate"),
+        ({"x0": torch.ones(2, 2).to_sparse()}, ShapeError, "dense"),
         ({"x0": torch.tensor([math.nan, 0.0])}, NonFinite, "x0"),
         ({"field": lambda x: x[..., :1]}, ShapeError, "keep shape"),
         ({"field": lambda x: x.double()}, ShapeError, "keep shape and dtype"),
@@ -225,6 +258,11 @@ def test_errors(verb: Callable[..., Any], options: dict[str, Any], error: type[E
     call = {"field": pendulum, "x0": torch.ones(2), "t": [0, 1], **options}
     with pytest.raises(error, match=words):
         verb(call.pop("field"), call.pop("x0"), call.pop("t"), **call)
+
+
+def test_vmap_is_told_what_to_do_instead() -> None:
+    with pytest.raises(UsageError, match="batch of states"):
+        torch.func.vmap(lambda x: odeint(pendulum, x, [0, 1]))(states(3, 2))
 
 
 def test_tolerance_errors() -> None:

@@ -18,6 +18,7 @@ from ctrlnet.plugins import CONTRACTS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("integrators", "optimizers", "environments")
+GUIDES = (*PAGES, "training", "solving", "choosing-an-integrator", "layer-parallel", "policies")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -25,7 +26,7 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", (*PAGES, "training", "solving", "policies"))
+@pytest.mark.parametrize("page", GUIDES)
 def test_the_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = "\n".join(blocks(page, "python"))
@@ -40,7 +41,7 @@ def test_the_entry_points_are_of_the_pages_kind(page):
     assert group == f"ctrlnet.{page}" and page in CONTRACTS
 
 
-@pytest.mark.parametrize("page", (*PAGES, "training", "solving", "policies"))
+@pytest.mark.parametrize("page", GUIDES)
 def test_links_lead_somewhere(page):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):

@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-
-HERE = Path(__file__).parents[2] / "studies"
-PAGE = HERE.parent / "docs" / "studies.md"
-
-
-@pytest.fixture
-def study(monkeypatch, tmp_path):
-    """Imports a study by its file's name, and forgets it; pages are copies, and one process does all the work."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(HERE)
-    pages = importlib.import_module("pages")
-    (tmp_path / "studies.md").write_text(PAGE.read_text())
-    monkeypatch.setattr(pages, "PAGE", tmp_path / "studies.md")
-    monkeypatch.setattr(pages, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(pages, "in_processes", lambda function, arguments: list(map(function, arguments)))
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == HERE:
-            del sys.modules[name]
 
 
 def test_a_training_is_repeatable_learns_and_ends_a_race(study):

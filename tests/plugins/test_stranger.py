@@ -38,10 +38,10 @@ def stranger(tmp_path_factory) -> Path:
 def test_it_is_used_by_name(stranger):
     script = """
 import sys, torch, ctrlnet
-assert "ralston" in ctrlnet.names("integrators") and "cart" in ctrlnet.names("environments")
+assert "ssp3" in ctrlnet.names("integrators") and "cart" in ctrlnet.names("environments")
 assert not [name for name in sys.modules if name.startswith("balance_lab")]
 t = torch.linspace(0, 1, 11, dtype=torch.float64)
-x = ctrlnet.odeint(lambda x: -x, torch.ones(1, dtype=torch.float64), t, method="ralston", step=0.01)
+x = ctrlnet.odeint(lambda x: -x, torch.ones(1, dtype=torch.float64), t, method="ssp3", step=0.01)
 assert abs(float(x[-1]) - float(torch.exp(-t[-1]))) < 1e-5
 cart = ctrlnet.make("cart", force_limit=2.0)
 assert cart.system.limits.upper.tolist() == [2.0]
@@ -65,7 +65,7 @@ sys.exit(main(["plugins", "check", *{name.split()!r}]) or pytest.main({pytest_op
 
 
 def test_it_passes_the_kits_and_its_own_tests(stranger):
-    done = check_and_test("ralston cart", tests=EXAMPLE / "tests", target=stranger)
+    done = check_and_test("ssp3 cart", tests=EXAMPLE / "tests", target=stranger)
     assert done.returncode == 0 and "2 of 2 pass" in done.stdout, done.stdout + done.stderr
 
 
@@ -79,7 +79,7 @@ def test_the_allow_list_hides_it(stranger):
 def test_its_environment_is_trained_and_certified(stranger, tmp_path):
     script = f"""
 import ctrlnet
-ctrlnet.train("cart", integrator="ralston", out={str(tmp_path / "cart")!r})
+ctrlnet.train("cart", integrator="ssp3", out={str(tmp_path / "cart")!r})
 """
     done = run("-c", script, target=stranger)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ backprop; those of "continuous_adjoint" are thus the second derivatives of the d
 `Solution.dense` carries derivatives with backprop alone. `solve` keeps all steps for it; `odeint` keeps what the mode
 needs.
 
+Where steps are compiled, "checkpoint" and "reversible" go back in compiled steps, the others in plain evaluations.
 The field must give the same values when it is asked again: no random numbers inside.
 """
 

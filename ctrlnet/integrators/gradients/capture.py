@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -22,22 +23,50 @@ from ctrlnet.systems.fields import Time
 def captured(problem: Problem, t: Time, x: Tensor, h: float) -> list[Tensor]:
     """The tensors that require a gradient and are used at (t, x), and the parameters of modules that hold the field.
 
-    The field is run once, or, where the method may have parameters of its own, one step of h [s].
+    The field is run twice, or, where the method may have parameters of its own, a step of h [s].
+
+    Raises:
+        UsageError: the field gives other values the second time.
     """
     mode = _Watch()
-    with torch.enable_grad(), mode:
-        probe = x.detach().requires_grad_()
-        if isinstance(problem.method, RungeKutta):
-            problem.rate(t, probe)
-        else:
-            problem.method.step(problem.given, t, probe, h, problem.begin(t, probe))
+    with torch.enable_grad():
+        first = _used(problem, t, x, h)  # what the field makes once and keeps is not made under the eyes of the mode
+        with mode:
+            again = _used(problem, t, x, h)
+    if not torch.allclose(first, again, rtol=1e-3, equal_nan=True):
+        raise UsageError(
+            "The field gives other values when it is asked again at the same time and state, such as with dropout; "
+            "this gradient asks again. Put the module into eval(), or give gradient='backprop'."
+        )
     found = {id(one): one for one in mode.used}
     for module in _modules(problem.field):
         found |= {id(one): one for one in module.parameters() if one.requires_grad}
     return list(found.values())
 
 
-class _Watch(TorchFunctionMode):
+def _used(problem: Problem, t: Time, x: Tensor, h: float) -> Tensor:
+    probe = x.detach().requires_grad_()
+    if isinstance(problem.method, RungeKutta):
+        return problem.rate(t, probe)
+    return problem.method.step(problem.given, t, probe, h, problem.begin(t, probe)).x
+
+
+class _Mode(TorchFunctionMode):
+    """Sees every operation: functions that are compiled run as they are meanwhile."""
+
+    def __enter__(self) -> _Mode:
+        compiles = "torch._dynamo" in sys.modules  # which is slow to import
+        self._stance = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
+        self._stance.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        super().__exit__(*failure)  # type: ignore[no-untyped-call]
+        self._stance.__exit__(*failure)
+
+
+class _Watch(_Mode):
     """Notes the tensors with gradients that operations get and that no operation made."""
 
     def __init__(self) -> None:
@@ -125,7 +154,7 @@ def standing(parameters: Sequence[Tensor]) -> Standing:
     return Standing(inputs, _Exchange(table) if table else nullcontext())
 
 
-class _Exchange(TorchFunctionMode):
+class _Exchange(_Mode):
     """Gives operations other tensors in the place of some."""
 
     def __init__(self, table: dict[int, Tensor]) -> None:

@@ -41,9 +41,7 @@ class Continuous:
     """
 
     def __init__(self, journey: Journey, states: Tensor, known: Standing) -> None:
-        self.states, self.known, self.total = states, known, Totals(len(known.inputs))
-        self.plain = journey.problem
-        self.journey = replace(journey, problem=_of_rate(journey.problem, self._augmented))
+        self.journey, self.states, self.known, self.total = journey, states, known, Totals(len(known.inputs))
 
     def derivatives(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """With respect to the start and the parameters, from those with respect to the states at the instants."""
@@ -59,9 +57,11 @@ class Continuous:
 
     def _back(self, number: int, x: Tensor, adjoint: Tensor) -> Tensor:
         """The adjoint at the instant before."""
-        part = replace(self.journey, instants=self.journey.instants[[number, number - 1]])
+        back = replace(self.journey, instants=self.journey.instants[[number, number - 1]])
+        # made here and not kept, since it refers to self: states in a cycle would stay until they are collected
+        part = replace(back, problem=_of_rate(back.problem, self._augmented))
         start = torch.cat([x, adjoint], -1)
-        augmented, plain = grid_of(part, start), grid_of(replace(part, problem=self.plain), x)
+        augmented, plain = grid_of(part, start), grid_of(back, x)
 
         def keep(move: Move) -> Move:
             self._integrate(augmented, plain, move)
@@ -81,13 +81,13 @@ class Continuous:
         x, adjoint = z.chunk(2, -1)
         x = leaf(x)
         with torch.enable_grad(), self.known.context:
-            slope = self.plain.rate(t, x)
+            slope = self.journey.problem.rate(t, x)
         (back,) = differentiated([(slope, -adjoint)], [x], self.known)
         return torch.cat([slope.detach(), torch.zeros_like(x) if back is None else back], -1)
 
     def _integrate(self, augmented: Grid, plain: Grid, move: Move) -> None:
         """Adds the share of one step in the integral, whose direction is backwards."""
-        problem, rate, method = augmented.local(move), plain.local(move).rate, self.plain.method
+        problem, rate, method = augmented.local(move), plain.local(move).rate, self.journey.problem.method
         if isinstance(method, RungeKutta):
             points, _ = points_and_stages(problem, method.tableau, move, all_of_them=False)
             nodes, weights = list(method.tableau.c), list(method.tableau.b)
@@ -97,11 +97,11 @@ class Continuous:
         for point, node, weight in zip(points, nodes, weights, strict=False):
             if weight:
                 x, adjoint = point.detach().chunk(2, -1)
+                x = leaf(x)
                 with torch.enable_grad(), self.known.context:
                     slope = rate(move.t + node * move.h, x)
-                self.total.add(
-                    differentiated([(slope, -float(weight) * move.h * adjoint)], self.known.inputs, self.known)
-                )
+                share = [(slope, -float(weight) * move.h * adjoint)]
+                self.total.add(differentiated(share, [x, *self.known.inputs], self.known)[1:])
 
 
 def _of_rate(problem: Problem, rate: TimeField) -> Problem:

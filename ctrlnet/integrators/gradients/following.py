@@ -15,6 +15,7 @@ from ctrlnet.integrators.gradients.capture import captured, standing
 from ctrlnet.integrators.gradients.grid import Grid, grid_of
 from ctrlnet.integrators.gradients.modes import Trip
 from ctrlnet.integrators.gradients.walking import leaf
+from ctrlnet.integrators.graphs import transformed
 from ctrlnet.integrators.marching import Journey, Marched
 
 
@@ -105,9 +106,8 @@ def _shaped(made: Trip, cotangent: Tensor, x: Tensor) -> tuple[Tensor | None, ..
 
 
 def _require_plain(gradient: str, x: Tensor) -> None:
-    inside = torch._C._functorch.peek_interpreter_stack() is not None
-    if inside or (forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None):
+    if transformed() or forward_ad.unpack_dual(x).tangent is not None:
         raise UsageError(
-            f"gradient={gradient!r} is for loss.backward() and torch.autograd.grad. Under transforms of torch.func and "
-            "in forward mode give gradient='backprop'."
+            f"gradient={gradient!r} is for loss.backward() and torch.autograd.grad. Under transforms of torch.func, "
+            "in forward mode and inside torch.compile give gradient='backprop'."
         )

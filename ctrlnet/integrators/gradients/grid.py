@@ -106,7 +106,7 @@ def grid_of(journey: Journey, x: Tensor) -> Grid:
     """The grid, without steps as yet."""
     if journey.shared:
         return Grid(journey.problem, x.detach(), float(journey.instants[0]), len(journey.instants), True, [])
-    flat, first = x.detach().reshape(-1, x.shape[-1]), journey.instants[0].reshape(-1, 1).to(x.dtype)
+    flat, first = x.detach().reshape(-1, x.shape[-1]), journey.instants[0].reshape(-1, 1).to(x)
     problem = journey.problem.in_batch(x.shape[:-1])
     return Grid(problem, flat, first.expand(len(flat), 1), len(journey.instants), False, [])
 

@@ -80,9 +80,13 @@ class Trip:
 
     def made(self, x: Tensor, keep: bool) -> Marched:
         """The journey from x, keeping what the way back needs; with all steps where they are to be kept."""
-        marched = getattr(self, f"_{self.gradient}")(x, keep)
-        assert isinstance(marched, Marched)
-        return marched
+        ways = {
+            "checkpoint": self._checkpoint,
+            "symplectic_adjoint": self._symplectic_adjoint,
+            "reversible": self._reversible,
+            "continuous_adjoint": self._continuous_adjoint,
+        }
+        return ways[self.gradient](x, keep)
 
     def _march(self, x: Tensor, keep: bool, kept: Callable[[Move], Move]) -> Marched:
         moves = self.grid.moves
