@@ -51,7 +51,7 @@ def check_field(field: Any) -> None:
 
 
 def checked_velocity(velocity: Any, x: Tensor, name: str = "field") -> Tensor:
-    """The velocity itself, when it is a tensor of the shape and dtype of x.
+    """The velocity itself, when it is a tensor of the shape, dtype and device of x.
 
     Raises:
         ShapeError: it is not.
@@ -60,9 +60,10 @@ def checked_velocity(velocity: Any, x: Tensor, name: str = "field") -> Tensor:
         raise ShapeError(
             f"The {name} maps {tuple(x.shape)} to a {type(velocity).__name__}; it must return a tensor of that shape."
         )
-    if velocity.shape != x.shape or velocity.dtype != x.dtype:
+    if velocity.shape != x.shape or velocity.dtype != x.dtype or velocity.device != x.device:
+        devices = "" if velocity.device == x.device else f" on {velocity.device}, and the states are on {x.device}"
         raise ShapeError(
-            f"The {name} maps {tuple(x.shape)} of {x.dtype} to {tuple(velocity.shape)} of {velocity.dtype}; "
-            "it must keep shape and dtype."
+            f"The {name} maps {tuple(x.shape)} of {x.dtype} to {tuple(velocity.shape)} of {velocity.dtype}{devices}; "
+            "it must keep shape and dtype, and the device."
         )
     return velocity

@@ -251,6 +251,7 @@ def test_a_field_that_writes_into_its_states_is_refused(method: str) -> None:
         ({"x0": torch.tensor([math.nan, 0.0])}, NonFinite, "x0"),
         ({"field": lambda x: x[..., :1]}, ShapeError, "keep shape"),
         ({"field": lambda x: x.double()}, ShapeError, "keep shape and dtype"),
+        ({"field": lambda x: x.to("meta")}, ShapeError, "on meta, and the states are on cpu"),
     ],
 )
 @pytest.mark.parametrize("verb", [solve, odeint])
