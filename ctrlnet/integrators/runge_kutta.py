@@ -67,7 +67,7 @@ class RungeKutta:
             return None
         weights = [_polynomial(row, theta) for row in self.tableau.dense]
         if not isinstance(theta, Tensor):
-            return _advance(x, h, weights, carry)
+            return advance(x, h, weights, carry)
         for stage, row, weight in zip(carry, self.tableau.dense, weights, strict=True):
             x = torch.addcmul(x, stage, h * weight) if any(row) else x
         return x
@@ -86,7 +86,7 @@ def _terms(weights: Iterable[Number]) -> list[tuple[int, float]]:
     return [(index, float(weight)) for index, weight in enumerate(weights) if weight != 0]
 
 
-def _sum(x: Tensor, size: float, terms: list[tuple[int, float]], parts: list[Tensor]) -> Tensor:
+def _sum(x: Tensor, size: float, terms: list[tuple[int, float]], parts: Sequence[Tensor]) -> Tensor:
     """x + size Σ weight_i part_i."""
     for index, weight in terms:
         x = torch.add(x, parts[index], alpha=size * weight)
@@ -101,13 +101,8 @@ def _polynomial(coefficients: Sequence[Number], theta: Time) -> Any:
     return value
 
 
-def _advance(x: Tensor, h: Time, weights: Iterable[Number], stages: Iterable[Tensor]) -> Tensor:
-    """x + h Σ weight_i stage_i, one fused operation a term."""
-    for weight, stage in zip(weights, stages, strict=False):
-        if weight == 0:
-            continue
-        if isinstance(h, Tensor):
-            x = torch.addcmul(x, stage, h, value=float(weight))
-        else:
-            x = torch.add(x, stage, alpha=h * float(weight))
-    return x
+def advance(x: Tensor, h: Time, weights: Iterable[Number], stages: Sequence[Tensor]) -> Tensor:
+    """x + h Σ weight_i stage_i, as a step computes it."""
+    if isinstance(h, Tensor):
+        return _sum(x, 1.0, _terms(weights), [h * stage for stage in stages])
+    return _sum(x, h, _terms(weights), stages)

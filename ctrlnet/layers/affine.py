@@ -1,4 +1,4 @@
-"""Initial weights of the affine maps inside structured layers."""
+"""Initial weights of the affine maps inside networks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,17 @@ class Draw:
         """A (rows, columns), Glorot uniform with the activation's gain, and b (rows,), uniform in ±1/√columns."""
         if rows < 1 or columns < 1:
             raise UsageError(f"A weight matrix of shape ({rows}, {columns}) is asked for; give sizes of 1 or more.")
-        A, b = torch.empty(rows, columns, dtype=self.dtype), torch.empty(rows, dtype=self.dtype)
-        nn.init.xavier_uniform_(A, nn.init.calculate_gain(activation), self.generator)  # type: ignore[arg-type]
+        A = self.matrix(rows, columns, nn.init.calculate_gain(activation))  # type: ignore[arg-type]
+        return A, self.bias(rows, columns)
+
+    def matrix(self, rows: int, columns: int, gain: float) -> Tensor:
+        """Glorot uniform, (rows, columns)."""
+        return nn.init.xavier_uniform_(torch.empty(rows, columns, dtype=self.dtype), gain, self.generator)
+
+    def bias(self, rows: int, columns: int) -> Tensor:
+        """Uniform in ±1/√columns, (rows,)."""
         bound = 1 / math.sqrt(columns)
-        return A, nn.init.uniform_(b, -bound, bound, self.generator)
+        return nn.init.uniform_(torch.empty(rows, dtype=self.dtype), -bound, bound, self.generator)
 
 
 def half(n: int) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import Generator, nn
+from torch import nn
 
 from ctrlnet.errors import UsageError, nearest
+from ctrlnet.layers.affine import Draw
 
 _ACTIVATIONS: dict[
     str, tuple[type[nn.Module], float]
@@ -48,21 +49,18 @@ def mlp(
     if activation not in _ACTIVATIONS:
         hint = nearest(activation, _ACTIVATIONS)
         raise UsageError(f"No activation is named {activation!r}. {hint} Allowed: {', '.join(_ACTIVATIONS)}.")
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    draw = Draw(seed, dtype)
     function, gain = _ACTIVATIONS[activation]
     modules: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        modules += [_linear(fan_in, fan_out, bias, gain, generator, dtype), function()]
+        modules += [_linear(fan_in, fan_out, bias, gain, draw), function()]
     return nn.Sequential(*modules[:-1])
 
 
-def _linear(
-    fan_in: int, fan_out: int, bias: bool, gain: float, generator: Generator | None, dtype: torch.dtype
-) -> nn.Linear:
+def _linear(fan_in: int, fan_out: int, bias: bool, gain: float, draw: Draw) -> nn.Linear:
     # by way of "meta": nn.Linear's own initialisation would advance the global generator
-    layer = nn.Linear(fan_in, fan_out, bias, device="meta", dtype=dtype).to_empty(device="cpu")
-    nn.init.xavier_uniform_(layer.weight, gain, generator)
+    layer = nn.Linear(fan_in, fan_out, bias, device="meta", dtype=draw.dtype)
+    layer.weight = nn.Parameter(draw.matrix(fan_out, fan_in, gain))
     if bias:
-        bound = 1 / math.sqrt(fan_in)
-        nn.init.uniform_(layer.bias, -bound, bound, generator)
+        layer.bias = nn.Parameter(draw.bias(fan_out, fan_in))
     return layer

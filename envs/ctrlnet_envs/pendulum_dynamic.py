@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, final
@@ -13,19 +12,15 @@ from torch import Tensor, nn
 from ctrlnet import (
     Box,
     DynamicPolicy,
-    Environment,
-    ExponentialStability,
     Memory,
     NeuralCandidate,
     Quantity,
     Recipe,
-    System,
-    Twin,
     linearize,
     lyapunov_equation,
     mlp,
 )
-from ctrlnet_envs.pendulum import Pendulum
+from ctrlnet_envs.pendulum_variant import PendulumVariant
 
 _SPEED = 8.0  # [rad/s] that a z of 1 stands for in the linear design
 _SCALE = (4.0, 4.0, 0.5)  # typical θ, ω, z
@@ -34,7 +29,7 @@ _COST = (1.0, 0.1, 0.1 * _SPEED**2)  # of θ, ω, z, along the loop that trainin
 
 @final
 @dataclass(frozen=True)
-class DynamicPendulum(Environment):
+class DynamicPendulum(PendulumVariant):
     """The plant, box and condition of `Pendulum` under a neural ODE for a policy:  z' = φ(θ, ω, z),  u = ψ(θ, ω, z).
 
     Training starts from the linear-quadratic feedback of the pendulum with the speed replaced by a model's,
@@ -57,24 +52,7 @@ class DynamicPendulum(Environment):
     v0: first.
     """
 
-    torque_limit: float = 6.0
-
     name: ClassVar[str] = "pendulum_dynamic"
-
-    @cached_property
-    def plant(self) -> Pendulum:
-        """The pendulum."""
-        return Pendulum(self.torque_limit)
-
-    @property
-    def system(self) -> System:
-        """The pendulum's."""
-        return self.plant.system
-
-    @property
-    def box(self) -> Box:
-        """The pendulum's."""
-        return self.plant.box
 
     @cached_property
     def memory(self) -> Memory:
@@ -105,20 +83,7 @@ class DynamicPendulum(Environment):
         loop = linearize(lambda y: whole.system(y, -K @ y), whole.equilibrium)
         return K, lyapunov_equation(loop, torch.diag(torch.tensor(_COST, dtype=torch.float64)))
 
-    def conditions(self, candidates: Mapping[str, nn.Module]) -> dict[str, ExponentialStability]:
-        """The pendulum's, of the joint state."""
-        return self.plant.conditions(candidates)
-
     @property
     def recipe(self) -> Recipe:
         """Longer than the pendulum's, with more weight on a large region."""
-        return replace(self.plant.recipe, steps=3000, gain=0.002, growth=1.0)
-
-    def twin(self) -> Twin:
-        """The pendulum's."""
-        return self.plant.twin()
-
-    @property
-    def null_controllable_area(self) -> float | None:
-        """The pendulum's."""
-        return self.plant.null_controllable_area
+        return replace(super().recipe, steps=3000, gain=0.002, growth=1.0)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, final
 
 from torch import nn
 
-from ctrlnet import Box, Environment, ExponentialStability, FlowPolicy, Recipe, System, Twin, mlp
-from ctrlnet_envs.pendulum import Pendulum
+from ctrlnet import FlowPolicy, mlp
+from ctrlnet_envs.pendulum_variant import PendulumVariant
 
 _SCALE, _WIDTH = (4.0, 4.0), 16
 
 
 @final
 @dataclass(frozen=True)
-class FlowPendulum(Environment):
+class FlowPendulum(PendulumVariant):
     """The plant, box and condition of `Pendulum`; its control is read off after `steps` steps of  s' = tanh(K s + b).
 
         s_0 = E x + e,    u = R s_K + r, less the same at the equilibrium, saturated at the limit;    s of 16 numbers
@@ -34,7 +32,6 @@ class FlowPendulum(Environment):
     v0: first.
     """
 
-    torque_limit: float = 6.0
     method: str = "rk4"
     steps: int = 2
 
@@ -42,21 +39,6 @@ class FlowPendulum(Environment):
 
     def __post_init__(self) -> None:
         self.policy()  # says now what is wrong with the method or the number of steps
-
-    @cached_property
-    def plant(self) -> Pendulum:
-        """The pendulum."""
-        return Pendulum(self.torque_limit)
-
-    @property
-    def system(self) -> System:
-        """The pendulum's."""
-        return self.plant.system
-
-    @property
-    def box(self) -> Box:
-        """The pendulum's."""
-        return self.plant.box
 
     def policy(self, seed: int = 0) -> nn.Module:
         """A linear map into 16 numbers, their flow, a linear map to the torque."""
@@ -70,21 +52,3 @@ class FlowPendulum(Environment):
     def candidates(self, seed: int = 0) -> dict[str, nn.Module]:
         """The pendulum's."""
         return self.plant.candidates(seed)
-
-    def conditions(self, candidates: Mapping[str, nn.Module]) -> dict[str, ExponentialStability]:
-        """The pendulum's."""
-        return self.plant.conditions(candidates)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The pendulum's."""
-        return self.plant.recipe
-
-    def twin(self) -> Twin:
-        """The pendulum's."""
-        return self.plant.twin()
-
-    @property
-    def null_controllable_area(self) -> float | None:
-        """The pendulum's."""
-        return self.plant.null_controllable_area

@@ -139,13 +139,42 @@ def test_the_table_of_energies_is_filled(study, tmp_path):
     assert "largest energy error up to 5 s" in (tmp_path / "integrator-studies.md").read_text()
 
 
-def test_the_page_on_choosing_runs_names_every_method_and_leads_somewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (DOCS / "choosing-an-integrator.md").read_text(encoding="utf-8")
-    script = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
-    exec(compile(script, "docs/choosing-an-integrator.md", "exec", dont_inherit=True), {"__name__": "docs"})
-    named = set(re.findall(r"`(\w+)`", text))
-    assert named >= set(ctrlnet.names("integrators"))
-    for page in ("choosing-an-integrator", "integrator-studies"):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (DOCS / f"{page}.md").read_text(encoding="utf-8")):
-            assert (DOCS / link).exists(), link
+CHOOSING = (DOCS / "choosing-an-integrator.md").read_text(encoding="utf-8")  # test_docs runs its code and its links
+
+
+def test_the_page_on_choosing_names_every_method():
+    assert set(re.findall(r"`(\w+)`", CHOOSING)) >= set(ctrlnet.names("integrators"))
+
+
+def test_the_page_of_the_studies_leads_somewhere():
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (DOCS / "integrator-studies.md").read_text(encoding="utf-8")):
+        assert (DOCS / link).exists(), link
+
+
+@pytest.mark.parametrize("method", ["bosh3", "dopri5", "tsit5", "dopri8"])
+def test_the_evaluations_on_the_page_on_choosing(method):
+    """The pendulum over 10 s at four tolerances; a few of thousands may differ by rounding."""
+    said = re.search(rf"{method} (\d+),\s(\d+),\s(\d+),\s(\d+)", CHOOSING)
+    assert said is not None
+    for tolerance, count in zip((1e-3, 1e-5, 1e-7, 1e-9), map(int, said.groups()), strict=True):
+        calls = []
+
+        def pendulum(x, calls=calls):
+            calls.append(None)
+            return torch.stack([x[..., 1], -torch.sin(x[..., 0])], -1)
+
+        start, tight = torch.tensor([1.2, 0.3], dtype=torch.float64), ctrlnet.Tolerance(tolerance, tolerance)
+        ctrlnet.odeint(pendulum, start, [0, 10], method=method, tolerance=tight)
+        assert len(calls) == pytest.approx(count, rel=0.02)
+
+
+def test_the_traps_on_the_page_on_choosing():
+    one, start = torch.ones(1, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    leapfrog = ctrlnet.load("integrators", "lm")(1.0)
+    for method, said in (("rk4", "4e-44"), ("reversible_heun", "2e39"), (leapfrog, "1e41")):
+        end = float(ctrlnet.odeint(lambda x: -5 * x, one, [0, 20], method=method, step=0.05)[-1])
+        assert f"{abs(end):.0e}".replace("e+", "e") == said and said in CHOOSING
+    for method, said in (("euler", "145"), ("ab3", "0.96")):
+        turn = lambda x: torch.stack([x[..., 1], -x[..., 0]], -1)  # noqa: E731
+        grown = float(ctrlnet.odeint(turn, start, [0, 100], method=method, step=0.1)[-1].norm())
+        assert f"{grown:.{0 if grown > 1 else 2}f}" == said and said in CHOOSING

@@ -22,7 +22,7 @@ from ctrlnet.integrators.gradients.capture import Standing
 from ctrlnet.integrators.gradients.grid import Answers, Grid
 from ctrlnet.integrators.gradients.walking import Pulled, Totals, differentiated, leaf
 from ctrlnet.integrators.moves import Move, Problem, answered
-from ctrlnet.integrators.runge_kutta import RungeKutta, _advance
+from ctrlnet.integrators.runge_kutta import RungeKutta, advance
 from ctrlnet.integrators.tableau import Tableau
 
 
@@ -66,7 +66,7 @@ class Stagewise:
         asked = [one for one, ends in zip(asked, plain, strict=True) if not ends]
         if not asked:
             return torch.zeros_like(end), end, [None] * len(stages)
-        x, last, slopes = leaf(move.x), leaf(_advance(move.x, move.h, self.table.b, stages)), [*map(leaf, stages)]
+        x, last, slopes = leaf(move.x), leaf(advance(move.x, move.h, self.table.b, stages)), [*map(leaf, stages)]
         with torch.enable_grad(), self.known.context:
             carry = tuple(slopes) if self.table.dense is not None else None
             again = move._replace(x=x, end=last, after=carry)
@@ -85,6 +85,6 @@ def points_and_stages(
     needed = max(i for i, weight in enumerate(table.b) if weight or all_of_them) + 1
     points, stages = list[Tensor](), list[Tensor]()
     for node, row in zip(table.c[:needed], table.a[:needed], strict=True):
-        points.append(_advance(move.x, move.h, row, stages))
+        points.append(advance(move.x, move.h, row, stages))
         stages.append(problem.rate(move.t + node * move.h, points[-1]))
     return points, stages

@@ -1,4 +1,4 @@
-"""The inner methods of a splitting: what they must be, and one step of one."""
+"""Methods within methods, as in splittings and reversible pairs: what they must be, and one step of one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def inner(method: str | Integrator | type) -> Integrator:
     """An installed integrator by name, an object, or a class without arguments.
 
     Raises:
-        UsageError: it cannot advance a part by single steps.
+        UsageError: it cannot advance a plain field by single steps.
     """
     found = load("integrators", method) if isinstance(method, str) else method
     made: Any = found() if isinstance(found, type) else found
     needs = getattr(made, "needs", None)
     if needs != "Field":
         raise UsageError(
-            f"{method!r} needs {needs!r}; each part of a splitting is a plain field, so give a method for one."
+            f"{method!r} needs {needs!r}; an inner method gets a plain field, so give one for that, such as 'rk4'."
         )
     if getattr(made, "multistep", False):
-        raise UsageError(f"{method!r} relies on its earlier steps; each part of a splitting needs a one-step method.")
+        raise UsageError(f"{method!r} relies on its earlier steps; give a one-step method, such as 'rk4'.")
     integrator: Integrator = made
     return integrator
 

@@ -9,7 +9,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from ctrlnet import Integrator, Step, UsageError, load
+from ctrlnet import Integrator, Step, UsageError
+from ctrlnet_plugins.integrators.composed import advanced, inner
 
 _ROUNDING = {torch.float64: 25.0, torch.float32: 9.0}  # most of N (-ln λ): rounding grows by λ⁻ᴺ on the way back
 _ROWS = 32  # states at which the contraction is looked at
@@ -43,10 +44,7 @@ class McCallumFoster:
     needs = "Field"
 
     def __init__(self, base: str | Integrator | type = "rk4", coupling: float = 0.999) -> None:
-        found = load("integrators", base) if isinstance(base, str) else base
-        self.base: Integrator = found() if isinstance(found, type) else found
-        if getattr(self.base, "needs", None) != "Field" or getattr(self.base, "multistep", False):
-            raise UsageError(f"base is {base!r}; give a one-step method that needs a Field, such as 'rk4' or 'dopri5'.")
+        self.base = inner(base)
         if not (isinstance(coupling, (float, int)) and 0 < coupling <= 1):
             raise UsageError(f"coupling is {coupling!r}; give a number above 0, up to 1, such as 0.999.")
         self.coupling, self.order = float(coupling), self.base.order
@@ -106,7 +104,7 @@ class McCallumFoster:
             )
 
     def _increment(self, field: Callable[..., Tensor], t: float | Tensor, x: Tensor, h: float | Tensor) -> Tensor:
-        return self.base.step(field, t, x, h, self.base.init(field, t, x)).x - x
+        return advanced(self.base, field, t, x, h) - x
 
     def __repr__(self) -> str:
         return f"McCallumFoster({self.base!r}, coupling={self.coupling:g})"
