@@ -1,8 +1,9 @@
 """One step of every optimizer of ctrlnet over one of torch's fused AdamW: networks 64-w-w-w-10, float32, one thread.
 
 Steps of one optimizer in a row, on a gradient of cross entropy that stays; all optimizers take turns, and each turn is
-held against AdamW's turn in the same round; the median over the rounds. Processor time. LBFGS evaluates the loss as it
-goes and is left out; M-FAC keeps 32 gradients here. The networks have no biases, which AGD as published cannot train.
+held against AdamW's turn in the same round; the median over the rounds. Processor time of the whole process, whatever
+threads a library has. LBFGS evaluates the loss as it goes and is left out; M-FAC keeps 32 gradients here. The networks
+have no biases, which AGD as published cannot train.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def turn(step: Callable[[], object], steps: int) -> float:
     """Seconds of the processor for a step, after some that bring its data near."""
     for _ in range(min(steps - 1, 3)):
         step()
-    started = time.thread_time()
+    started = time.process_time()
     for _ in range(steps):
         step()
-    return (time.thread_time() - started) / steps
+    return (time.process_time() - started) / steps

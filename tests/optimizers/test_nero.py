@@ -93,3 +93,46 @@ def test_a_vector_of_zeros_moves_by_the_scale_of_the_authors():
     bias.grad = torch.tensor([2.0, -3.0, 0.0], dtype=torch.float64)
     Nero([bias], lr=0.5).step()
     assert torch.allclose(bias, torch.tensor([-0.005, 0.005, 0.0], dtype=torch.float64))
+
+
+def drawn_pair(dtypes: tuple[torch.dtype, torch.dtype]) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    pair = [
+        nn.Parameter(torch.randn(shape, generator=generator).to(dtype))
+        for shape, dtype in zip(((6, 5), (4,)), dtypes, strict=True)
+    ]
+    for weight in pair:
+        weight.grad = torch.randn(weight.shape, generator=generator).to(weight.dtype)
+    return pair
+
+
+def test_tensors_of_two_precisions_in_a_group_move_as_by_themselves():
+    together, apart = (drawn_pair((torch.float64, torch.float32)) for _ in range(2))
+    one, others = Nero(together), [Nero([weight]) for weight in apart]
+    for optimizer in (one, *others) * 4:
+        optimizer.step()
+    assert torch.allclose(together[0], apart[0], rtol=1e-12, atol=1e-14)
+    assert torch.allclose(together[1], apart[1], rtol=1e-6)
+
+
+def test_a_state_that_moves_in_memory_is_followed():
+    still, moving = (drawn_pair((torch.float64, torch.float64)) for _ in range(2))
+    one, other = Nero(still), Nero(moving)
+    for _ in range(3):
+        one.step(), other.step()
+        for state in other.state.values():
+            state["moment"].share_memory_()
+            state["step"].data = state["step"].clone()
+    assert all(map(torch.equal, still, moving))
+    assert all(int(state["step"]) == 3 for state in other.state.values())
+
+
+def test_a_gradient_that_comes_and_goes():
+    """The rows of a part are those of the weights that have a gradient now."""
+    alone, pair = drawn_pair((torch.float64, torch.float64))[0], drawn_pair((torch.float64, torch.float64))
+    one, other = Nero([alone]), Nero(pair)
+    for has in (True, False, True):
+        pair[1].grad = torch.ones(4, dtype=torch.float64) if has else None
+        one.step(), other.step()
+    assert torch.equal(alone, pair[0])
+    assert [int(other.state[weight]["step"]) for weight in pair] == [3, 2]

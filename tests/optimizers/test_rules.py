@@ -9,6 +9,7 @@ import pickle
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import ctrlnet
 from ctrlnet import NonFinite, UsageError, mlp
@@ -226,10 +227,31 @@ def test_a_step_that_was_made_without_looking_is_put_back(name):
         with torch.no_grad():
             parts = [built._part(group) for group in built.param_groups]
             measures = [built.measure(part) for part in parts]
-            built._move_or_put_back(parts, measures, [m.sum() for own in measures for m in own])
+            finite = torch.stack([torch.as_tensor(m).isfinite().all() for own in measures for m in own]).all()
+            built._move_or_put_back(parts, measures, finite)
         assert all(map(torch.equal, before, module.parameters())) is not moved
         assert (bits(built) == state) is (not moved or name == "fromage")
     assert built.skipped == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hooks_and_the_profiler_see_a_step(name):
+    """Each kind of hook by itself, as long as it is registered; and the step's name in a profile."""
+    module, seen = network(), []
+    built = optimizer(name, module)
+    for register in (
+        built.register_step_pre_hook, built.register_step_post_hook,
+        register_optimizer_step_pre_hook, register_optimizer_step_post_hook,
+    ):  # fmt: skip
+        handle = register(lambda stepped, *_: seen.append(stepped))
+        steps(built, module, 1)
+        handle.remove()
+        steps(built, module, 1)
+    assert seen == [built] * 4
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        steps(built, module, 2)
+    (label,) = (event for event in profile.key_averages() if event.key.startswith("Optimizer.step#"))
+    assert label.key == f"Optimizer.step#{type(built).__name__}.step" and label.count == 2
 
 
 @pytest.mark.cuda

@@ -60,8 +60,8 @@ class AGDSpectral(AGD):
         self._polar = polar
         super().__init__(params, lr, **options)
 
-    def move_all(self, parts: list[Part], measures: list[list[Tensor]]) -> None:
-        self._move_any(parts, measures)
+    def _is_plain(self, part: Part) -> bool:
+        return False
 
     def ascent(self, part: Part, measures: list[Tensor]) -> Ascent:
         """msign(g), 1, and ⟨g, msign(g)⟩."""

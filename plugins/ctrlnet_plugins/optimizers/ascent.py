@@ -15,7 +15,7 @@ from ctrlnet_plugins.optimizers.rule import Part
 class Ascent(NamedTuple):
     """Directions D_k = direction / divisor of unit norm, in the order of a part's weights.
 
-    A number here is a float where `on_host` holds, and a tensor that was never read where it does not.
+    A number here is a float where `part.on_host` holds, and a tensor that was never read where it does not.
 
     Attributes:
         directions: tensors like the weights.
@@ -28,11 +28,6 @@ class Ascent(NamedTuple):
     sizes: list[Any]
 
 
-def on_host(part: Part) -> bool:
-    """Whether a step is computed with Python's numbers: on a CPU, one tensor at a time."""
-    return not part.foreach and not part.weights[0].is_cuda
-
-
 def frobenius(part: Part, squares: list[Tensor]) -> Ascent:
     """g / ‖g‖_F, given the squared norms of the matrices of every gradient; a gradient of zero has no direction."""
     norms = [square.sqrt() for square in squares]
@@ -42,7 +37,7 @@ def frobenius(part: Part, squares: list[Tensor]) -> Ascent:
 def numbers(part: Part, tensors: list[Tensor]) -> list[Any]:
     """The sums of tensors, read on the host."""
     sums = [tensor if tensor.ndim == 0 else tensor.sum() for tensor in tensors]
-    return [value.item() for value in sums] if on_host(part) else list(sums)
+    return [value.item() for value in sums] if part.on_host else list(sums)
 
 
 def walk(part: Part, up: Ascent, lengths: list[Any]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet_plugins.optimizers.options import require_positive
-from ctrlnet_plugins.optimizers.passes import square, squares
+from ctrlnet_plugins.optimizers.passes import squared_norm, squares
 from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 
@@ -50,7 +50,7 @@ class Fromage(Rule):
     def begin(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
         return {} if group["p_bound"] is None else {"bound": weight.norm() * group["p_bound"]}
 
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def move(self, part: Part, measures: list[Any]) -> None:
         lr = float(part.group["lr"])
         if lr == 0:
             return
@@ -60,12 +60,12 @@ class Fromage(Rule):
                 bound = self.state[weight]["bound"]
                 weight.mul_(torch.where(bound > 0, bound / torch.maximum(weight.norm(), bound), 0.0))
 
-    def _move_each(self, part: Part, measures: list[Tensor], lr: float) -> None:
+    def _move_each(self, part: Part, measures: list[Any], lr: float) -> None:
         shrink = 1 / sqrt(1 + lr * lr)
         length = part.sign * shrink * lr
         for weight, gradient, slope in zip(part.weights, part.gradients, measures, strict=True):
-            size = square(weight)  # here, so that the weight is still in the cache when it moves
-            ratio = sqrt(size.item() / (slope.item() or inf))
+            # the norm here, so that the weight is still in the cache when it moves
+            ratio = sqrt(squared_norm(weight) / (float(slope) or inf))
             _scale_and_add(weight, shrink, gradient, length * (ratio or 1.0))
 
     def _move_list(self, part: Part, measures: list[Tensor], lr: float) -> None:

@@ -14,10 +14,10 @@ from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.adam import adam_state, adamw
 from ctrlnet_plugins.optimizers.advice import Advice, advise
 from ctrlnet_plugins.optimizers.architecture import depth_in_layers, require_treatable
-from ctrlnet_plugins.optimizers.ascent import Ascent, frobenius, length, on_host, total, walk
+from ctrlnet_plugins.optimizers.ascent import Ascent, frobenius, length, total, walk
 from ctrlnet_plugins.optimizers.blocks import PRECISE, orthogonal, places, scale, spectral_norm, squares
 from ctrlnet_plugins.optimizers.options import require_among, require_positive
-from ctrlnet_plugins.optimizers.passes import square
+from ctrlnet_plugins.optimizers.passes import squared_norm
 from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 _BIAS = ("error", "block", "frozen", "adamw")
@@ -163,25 +163,28 @@ class Layered(Rule):
     def begin(self, group: dict[str, Any], weight: Tensor) -> dict[str, Any]:
         return adam_state(weight)
 
-    def measure(self, part: Part) -> list[Tensor]:
+    def measure(self, part: Part) -> list[Any]:
         """Squared Frobenius norms of the matrices of every gradient."""
-        if self.depth and self._plain:
-            return [square(gradient) for gradient in part.gradients]
-        return [squares(gradient) for gradient in part.gradients]
+        return list(map(squared_norm if self._is_plain(part) else squares, part.gradients))
 
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def _is_plain(self, part: Part) -> bool:
+        """Whether `_move_plain` takes the part: all there is, one matrix a tensor, on a CPU."""
+        alone = self.depth > 0 and self._plain and len(self.param_groups) == 1
+        return alone and part.on_host and not part.group["adamw"]
+
+    def move(self, part: Part, measures: list[Any]) -> None:
         """One part alone; `move_all` finds η over all."""
         self.move_all([part], [measures])
 
-    def move_all(self, parts: list[Part], measures: list[list[Tensor]]) -> None:
-        if self._plain and len(parts) == 1 and on_host(parts[0]) and not parts[0].group["adamw"]:
+    def move_all(self, parts: list[Part], measures: list[list[Any]]) -> None:
+        if self._is_plain(parts[0]):
             self._move_plain(parts[0], measures[0])
         else:
             self._move_any(parts, measures)
 
-    def _move_plain(self, part: Part, squares: list[Tensor]) -> None:
+    def _move_plain(self, part: Part, squares: list[float]) -> None:
         """The step by g / ‖g‖_F in Python's numbers: in a small network these lines are what takes the time."""
-        sizes = [sqrt(square.item()) for square in squares]
+        sizes = list(map(sqrt, squares))
         reaches = self.reach(part)
         eta = self.automatic(sum(map(mul, reaches, sizes)) / self.depth)
         step = part.sign * float(part.group["lr"]) * eta / self.depth

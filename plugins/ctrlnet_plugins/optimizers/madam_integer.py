@@ -92,7 +92,7 @@ class MadamInteger(Rule):
             "float view": sum(weight.nbytes for weight in self.state),
         }
 
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def move(self, part: Part, measures: list[Any]) -> None:
         group, lr = part.group, part.sign * float(part.group["lr"])
         if lr == 0:
             return

@@ -93,7 +93,7 @@ class MFAC(Rule):
             "gram": sum(state["gram"].nbytes for state in self.state.values() if "gram" in state),
         }
 
-    def move_all(self, parts: list[Part], measures: list[list[Tensor]]) -> None:
+    def move_all(self, parts: list[Part], measures: list[list[Any]]) -> None:
         ledger = self._ledger()
         slot = (ledger["count"] % self.defaults["history"]).view(1)
         self._keep(slot)
@@ -105,7 +105,7 @@ class MFAC(Rule):
                 rows = self._rows(weight)
                 weight.add_((combination.to(rows) @ rows).view_as(weight), alpha=rate)
 
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def move(self, part: Part, measures: list[Any]) -> None:
         """Nothing: no part moves by itself."""
 
     def _rows(self, weight: Tensor) -> Tensor:

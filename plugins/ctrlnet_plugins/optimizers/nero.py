@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import sqrt
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.options import require_flag, require_fraction
-from ctrlnet_plugins.optimizers.passes import count_steps, least_root
+from ctrlnet_plugins.optimizers.passes import count_steps
+from ctrlnet_plugins.optimizers.rows import Rows
 from ctrlnet_plugins.optimizers.rule import Part, Rule
 
 
@@ -22,9 +22,9 @@ class Nero(Rule):
     makes the scale s one). A convolution has a row for each output channel. With one input to a neuron the mean is
     left. A vector (biases, gains) is treated entry by entry, ‖·‖ the absolute value, not projected, and s the mean
     size of its entries before the first step, or 0.01 where all are zero. 0/0 is 0 (v has the smallest normal number
-    of its dtype added at every step, √v̂ of a vector its root). The scale of the loss does not matter as long as
-    gradients are 1e-16 to 1e18 in size (in float64 1e-150 to 1e153): five steps then are the same to 1 %. Below that v
-    underflows and steps become shorter, down to none; above it the norm overflows.
+    of its dtype added at every step). The scale of the loss does not matter as long as gradients are 1e-16 to 1e18 in
+    size (in float64 1e-150 to 1e153): five steps then are the same to 1 %. Below that v underflows and steps become
+    shorter, down to none; above it the norm overflows.
 
     **Building the optimizer projects the weights**, and so changes the network, unless they are balanced already (to
     rounding, so that a resumed training goes on bit for bit). Every output of a layer then is a product with a unit
@@ -38,7 +38,7 @@ class Nero(Rule):
         constrain: whether Π is applied.
         maximize, on_nonfinite: as in `Rule`; `foreach` makes no difference.
 
-    State: a number a row, or an entry of a vector, and two a tensor.
+    State: a number a row, or an entry of a vector, and two a tensor. On a CPU also room for two numbers a row.
 
     Raises:
         UsageError: a row is zero or constant, so that it has no direction.
@@ -52,7 +52,11 @@ class Nero(Rule):
     def __init__(
         self, params: Iterable[Any], lr: float = 0.01, *, beta: float = 0.999, constrain: bool = True, **shared: Any
     ) -> None:
+        self._rows: dict[int, Rows] = {}
         super().__init__(params, {"lr": lr, "beta": beta, "constrain": constrain}, **shared)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_rows": {}})
 
     def check(self, group: dict[str, Any]) -> None:
         require_fraction("beta", group["beta"])
@@ -99,64 +103,60 @@ class Nero(Rule):
         step = torch.zeros((), dtype=torch.float32, device=weight.device)
         return {"step": step, "moment": moment, "scale": torch.where(scale > 0, scale, 0.01)}
 
-    def measure(self, part: Part) -> list[Tensor]:
-        """Norms of the rows, and of a vector as a whole."""
-        return [
-            torch.linalg.vector_norm(gradient, dim=_axes(gradient) if gradient.ndim > 1 else None, keepdim=True)
-            for gradient in part.gradients
-        ]
+    def measure(self, part: Part) -> list[Any]:
+        """Norms of the rows; on a CPU these stay in the part's `Rows`, and measured is the sum of their squares."""
+        rows = self._rows_of(part)
+        if rows is None:
+            return list(map(_norms, part.gradients))
+        for gradient, room in zip(part.gradients, rows.norms, strict=True):
+            _norms(gradient, room)
+        return rows.squares()
 
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def _rows_of(self, part: Part) -> Rows | None:
+        """The numbers of a part that is on a CPU and in one precision, as last time where nothing has changed."""
+        states, key = [self.state[weight] for weight in part.weights], id(part.group)
+        tensors = (*part.gradients, *(state["moment"] for state in states))
+        if not all(tensor.is_cpu for tensor in tensors) or len({tensor.dtype for tensor in tensors}) > 1:
+            return None
+        if key not in self._rows or not self._rows[key].hold(states):
+            self._rows[key] = Rows(states)
+        return self._rows[key]
+
+    def move(self, part: Part, measures: list[Any]) -> None:
         lr, beta = float(part.group["lr"]), float(part.group["beta"])
         if lr == 0:
             return
         states = [self.state[weight] for weight in part.weights]
-        count_steps(states)
-        rows = []
-        for weight, gradient, norms, state in zip(part.weights, part.gradients, measures, states, strict=True):
-            if weight.ndim > 1:
-                rows.append((weight, gradient, norms, state["moment"], _length(state, beta) * part.sign * lr))
-            else:
-                _move_entries(weight, gradient, state, part.sign * lr, beta)
-        if rows:
-            _move_rows(*zip(*rows, strict=True), beta=beta, constrain=part.group["constrain"])
+        if type(measures[0]) is float:
+            rows = self._rows[id(part.group)]
+            lengths = [root * state["scale"].item() for root, state in zip(rows.advance(beta), states, strict=True)]
+            steps = rows.steps
+        else:
+            steps, lengths = _steps(states, measures, beta), [1.0] * len(states)
+        for weight, gradient, step, length in zip(part.weights, part.gradients, steps, lengths, strict=True):
+            weight.addcmul_(gradient, step, value=part.sign * lr * length)
+            if part.group["constrain"] and weight.ndim > 1:
+                _normalise(_centre(weight))
 
 
-def _move_rows(
-    weights: tuple[Tensor, ...],
-    gradients: tuple[Tensor, ...],
-    norms: tuple[Tensor, ...],
-    moments: tuple[Tensor, ...],
-    lengths: tuple[Any, ...],
-    *,
-    beta: float,
-    constrain: bool,
-) -> None:
+def _norms(gradient: Tensor, out: Tensor | None = None) -> Tensor:
+    """The norm of every row; a vector has a row for every entry."""
+    if gradient.ndim < 2:
+        return torch.abs(gradient, out=out)
+    norms: Tensor = torch.linalg.vector_norm(gradient, dim=_axes(gradient), keepdim=True, out=out)
+    return norms
+
+
+def _steps(states: list[dict[str, Any]], norms: list[Tensor], beta: float) -> list[Tensor]:
+    """s/√v̂ of every row, after v and t have moved; nobody waits for the device."""
+    moments = [state["moment"] for state in states]
+    count_steps(states)
     torch._foreach_mul_(moments, beta)
     torch._foreach_addcmul_(moments, norms, norms, value=1 - beta)
     torch._foreach_add_(moments, torch.finfo(moments[0].dtype).tiny)
-    steps = torch._foreach_rsqrt(moments)
-    torch._foreach_mul_(steps, lengths)
-    for weight, gradient, step in zip(weights, gradients, steps, strict=True):
-        weight.addcmul_(gradient, step)
-        if constrain:
-            _normalise(_centre(weight))
-
-
-def _length(state: dict[str, Any], beta: float) -> Any:
-    """s √(1 − βᵗ), a float on a CPU and elsewhere a tensor, for which nobody waits."""
-    step, scale = state["step"], state["scale"]
-    return scale.item() * sqrt(1 - beta ** step.item()) if step.is_cpu else scale * (1 - beta**step).sqrt()
-
-
-def _move_entries(weight: Tensor, gradient: Tensor, state: dict[str, Any], rate: float, beta: float) -> None:
-    """The rule for a vector, which is that of Adam without a mean of the gradient (β₁ = 0)."""
-    scale = state["scale"].item() if weight.is_cpu else state["scale"]
-    torch._fused_adamw_(
-        [weight], [gradient.contiguous()], [torch.zeros_like(gradient)], [state["moment"]], [], [state["step"]],
-        lr=-rate * scale, beta1=0.0, beta2=beta, weight_decay=0.0, eps=least_root(weight.dtype), amsgrad=False,
-        maximize=False,
-    )  # fmt: skip
+    steps = list(torch._foreach_rsqrt(moments))
+    torch._foreach_mul_(steps, [state["scale"] * (1 - beta ** state["step"].double()).sqrt() for state in states])
+    return steps
 
 
 def _axes(weight: Tensor) -> tuple[int, ...]:
@@ -166,7 +166,7 @@ def _axes(weight: Tensor) -> tuple[int, ...]:
 
 def _centre(weight: Tensor) -> Tensor:
     """Subtract from every row its mean, in place; from rows of one entry nothing."""
-    entries = weight.numel() // len(weight)
+    entries = weight.numel() // weight.shape[0]
     return weight.sub_(weight.sum(_axes(weight), keepdim=True), alpha=1 / entries) if entries > 1 else weight
 
 

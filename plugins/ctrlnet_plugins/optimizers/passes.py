@@ -6,16 +6,25 @@ from functools import cache
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def squares(tensors: list[Tensor]) -> list[Tensor]:
-    """The squared Euclidean norm of each tensor; on a CPU by dot products, which take two thirds of a norm's time."""
+    """The squared Euclidean norm of each tensor, a tensor; nobody waits for the device."""
     if tensors[0].is_cuda:
         found = torch._foreach_norm(tensors)
         return list(torch._foreach_mul(found, found))
     return [square(tensor) for tensor in tensors]
+
+
+def squared_norm(tensor: Tensor) -> float:
+    """The squared Euclidean norm as a number; on a CPU NumPy's dot product, which takes half the time of torch's."""
+    if tensor.is_cpu and tensor.dtype.itemsize >= 4:
+        entries = tensor.numpy(force=True).ravel("K")  # a view, where there is one
+        return float(np.vdot(entries, entries))
+    return float(square(tensor))
 
 
 @cache
@@ -40,3 +49,12 @@ def square(tensor: Tensor) -> Tensor:
         return wide.square_()
     flat = tensor.ravel()  # a view, where there is one
     return flat.dot(flat)
+
+
+def total_of(measures: list[Any]) -> Any:
+    """The sum over all measures: a float, or where one is on a CUDA device a tensor there, not read."""
+    device = next((m.device for m in measures if isinstance(m, Tensor) and m.is_cuda), None)
+    if device is None:
+        return sum(m if type(m) is float else float(m.sum()) for m in measures)
+    tensors = (m if isinstance(m, Tensor) else torch.tensor(m, dtype=torch.float64) for m in measures)
+    return torch.cat([tensor.reshape(-1).to(device) for tensor in tensors]).sum()

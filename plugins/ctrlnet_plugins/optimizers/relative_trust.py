@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ctrlnet_plugins.optimizers.ascent import on_host
 from ctrlnet_plugins.optimizers.blocks import rank, scale, squares
 from ctrlnet_plugins.optimizers.layered import Layered
+from ctrlnet_plugins.optimizers.passes import squared_norm
 from ctrlnet_plugins.optimizers.rule import Part
 
 
@@ -43,12 +43,12 @@ class RelativeTrust(Layered):
 
     def reach(self, part: Part) -> list[Any]:
         """‖W‖_F / √min(d_k, d_{k−1}), of a vector √d."""
-        size = _number if on_host(part) else _tensor
+        size = _number if part.on_host else _tensor
         return [size(weight) if weight.ndim > 1 else scale(weight.shape) for weight in part.weights]
 
 
 def _number(weight: Tensor) -> Any:
-    return sqrt(squares(weight).item() / rank(weight.shape)) if weight.ndim == 2 else _tensor(weight)
+    return sqrt(squared_norm(weight) / rank(weight.shape)) if weight.ndim == 2 else _tensor(weight)
 
 
 def _tensor(weight: Tensor) -> Tensor:

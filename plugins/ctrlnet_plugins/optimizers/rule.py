@@ -11,10 +11,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ctrlnet import NonFinite, UsageError
 from ctrlnet_plugins.optimizers.options import require_among, require_flag, require_rate
-from ctrlnet_plugins.optimizers.passes import squares
+from ctrlnet_plugins.optimizers.passes import squared_norm, squares, total_of
 from ctrlnet_plugins.optimizers.saved import require_fitting
 
 _log = logging.getLogger("ctrlnet")
@@ -39,6 +40,11 @@ class Part(NamedTuple):
         if chosen is None:
             return self.weights[0].is_cuda and all(weight.is_cuda for weight in self.weights)
         return chosen
+
+    @property
+    def on_host(self) -> bool:
+        """Whether to compute with Python's numbers: on a CPU, one tensor at a time."""
+        return not self.foreach and not self.weights[0].is_cuda
 
 
 class Rule(Optimizer):
@@ -87,9 +93,9 @@ class Rule(Optimizer):
         weights = [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
         return cls(weights, **options)  # type: ignore[call-arg]  # a rule's own constructor gives the options
 
-    def measure(self, part: Part) -> list[Tensor]:
-        """For each gradient a tensor of numbers whose sum is finite only where it is: here its squared norm."""
-        return squares(part.gradients)
+    def measure(self, part: Part) -> list[Any]:
+        """For each gradient a float, or a tensor whose sum is finite only where it is: here its squared norm."""
+        return list(map(squared_norm, part.gradients)) if part.on_host else list(squares(part.gradients))
 
     def keeps_state(self, group: dict[str, Any]) -> bool:
         """Whether weights of a group have a state at all; asking once saves time in a small network."""
@@ -107,10 +113,10 @@ class Rule(Optimizer):
         """Refuse options of a group that cannot be meant."""
 
     @abstractmethod
-    def move(self, part: Part, measures: list[Tensor]) -> None:
+    def move(self, part: Part, measures: list[Any]) -> None:
         """Change the weights of a part, and their states, by one step; every gradient is finite."""
 
-    def move_all(self, parts: list[Part], measures: list[list[Tensor]]) -> None:
+    def move_all(self, parts: list[Part], measures: list[list[Any]]) -> None:
         """Change all weights by one step; a rule with a quantity over all of them does its own."""
         for part, own in zip(parts, measures, strict=True):
             self.move(part, own)
@@ -161,7 +167,6 @@ class Rule(Optimizer):
                     "Use the dense tensor, weight.to_dense()."
                 )
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step; returns the closure's loss.
 
@@ -169,6 +174,16 @@ class Rule(Optimizer):
             NonFinite: a gradient has NaN or infinity and `on_nonfinite` is "raise".
             UsageError: a gradient is sparse, or the learning rate of a group is NaN or negative; nothing is changed.
         """
+        hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+        hooks = hooks or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
+        if hooks or torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+            return self._watched_step(closure)
+        return self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch then leaves it: its wrapping takes as long as a small step
+
+    @torch.no_grad()
+    def _step(self, closure: Callable[[], float] | None) -> float | None:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -177,15 +192,16 @@ class Rule(Optimizer):
         if parts:
             measures = [self.measure(part) for part in parts]
             flags = [m for own in measures for m in own]
-            if any(flag.ndim for flag in flags):
-                flags = list(torch._foreach_norm(flags))
-            if self.defaults["on_nonfinite"] == "skip" and flags[0].is_cuda:
-                self._move_or_put_back(parts, measures, flags)
-            elif isfinite(_total(flags)):
+            total = total_of(flags)
+            if isinstance(total, Tensor) and self.defaults["on_nonfinite"] == "skip":
+                self._move_or_put_back(parts, measures, total.isfinite())
+            elif isfinite(total):
                 self.move_all(parts, measures)
             else:
                 self._refuse(parts, flags)
         return loss
+
+    _watched_step = Optimizer.profile_hook_step(_step)
 
     def _part(self, group: dict[str, Any]) -> Part:
         lr = group["lr"]
@@ -209,9 +225,8 @@ class Rule(Optimizer):
             gradients.append(gradient)
         return Part(group, weights, gradients)
 
-    def _move_or_put_back(self, parts: list[Part], measures: list[list[Tensor]], flags: list[Tensor]) -> None:
-        """Move, and undo it where a flag is not finite, without waiting for the device."""
-        finite = torch.stack([flag.to(flags[0].device) for flag in flags]).sum().isfinite()
+    def _move_or_put_back(self, parts: list[Part], measures: list[list[Any]], finite: Tensor) -> None:
+        """Move, and undo it where not all is finite, without waiting for the device."""
         weights = [weight for part in parts for weight in part.weights]
         states = [value for state in self.state.values() for value in state.values() if isinstance(value, Tensor)]
         changed = weights + states
@@ -221,9 +236,11 @@ class Rule(Optimizer):
             tensor.copy_(torch.where(finite.to(tensor.device), tensor, old))
         self._skipped = self._skipped.to(finite.device) + finite.logical_not()
 
-    def _refuse(self, parts: list[Part], flags: list[Tensor]) -> None:
+    def _refuse(self, parts: list[Part], flags: list[Any]) -> None:
         owners = [(part.group, weight) for part in parts for weight in part.weights]
-        broken = [self.name(*owner) for owner, flag in zip(owners, flags, strict=True) if not isfinite(float(flag))]
+        broken = [
+            self.name(*owner) for owner, flag in zip(owners, flags, strict=True) if not isfinite(total_of([flag]))
+        ]
         message = f"The gradient is not finite, or its norm overflows: {', '.join(broken)}. No weight was moved."
         if self.defaults["on_nonfinite"] == "raise":
             raise NonFinite(f"{message} Lower the learning rate, clip, or skip such steps with on_nonfinite='skip'.")
@@ -247,10 +264,3 @@ class Rule(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), **{name: getattr(self, name) for name in self._own}}
-
-
-def _total(flags: list[Tensor]) -> float:
-    """The sum of the flags, read at once from a device."""
-    if flags[0].is_cuda:
-        return float(torch.stack([flag.to(flags[0].device) for flag in flags]).sum())
-    return sum(flag.item() for flag in flags)
