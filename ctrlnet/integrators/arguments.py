@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ from ctrlnet.sets import Number
 from ctrlnet.systems import STRUCTURES, Structured, Timed, check_field, checked_velocity
 from ctrlnet.systems.fields import TimeField
 from ctrlnet.types import Field
+
+DEFAULT = Tolerance()  # of a user who gives none
 
 
 def problem_of(field: Field | Timed, method: str | Integrator, compiled: bool) -> Problem:
@@ -61,13 +63,33 @@ def _rate(field: Field | Timed) -> TimeField:
 
 
 def check_options(step: Any, tolerance: Any, gradient: Any) -> None:
-    if step is not None and not (isinstance(step, (float, int, Fraction)) and math.isfinite(step) and step > 0):
-        raise UsageError(f"step is {step!r}; give seconds above zero, or None.")
+    if step is not None and not (isinstance(step, Real) and 0 < float(step) < math.inf):
+        raise UsageError(f"step is {step!r}; give a number of seconds above zero, or None.")
     if not isinstance(tolerance, Tolerance):
         raise UsageError(f"tolerance is {tolerance!r}; give ctrlnet.Tolerance(relative=1e-6, absolute=1e-8).")
     if gradient not in GRADIENTS:
         hint = nearest(str(gradient), GRADIENTS)
         raise UsageError(f"No gradient is named {gradient!r}. {hint} Allowed: {', '.join(map(repr, GRADIENTS))}.")
+
+
+def check_tolerance(tolerance: Tolerance, step: Number | None, method: str | Integrator, adaptive: bool) -> None:
+    """Refuse a tolerance that was given and that the steps would not know.
+
+    Raises:
+        UsageError: saying which of the two to leave out.
+    """
+    if tolerance is DEFAULT or adaptive:
+        return
+    if step is not None and getattr(_integrator(method), "embedded_order", None) is not None:
+        raise UsageError(
+            f"tolerance is given beside step={step!r}, and equal steps know no tolerance. Leave out step, and "
+            f"{called(method)} chooses its steps to meet the tolerance; or leave out tolerance."
+        )
+    raise UsageError(
+        f"tolerance is given, and the method {called(method)} takes equal steps, which know no tolerance. Leave it out "
+        "and give step=..., a longest step; or give a method with an error estimate: 'bosh3', 'dopri5', 'tsit5', "
+        "'dopri8'."
+    )
 
 
 def events_of(events: Any) -> tuple[Event, ...]:
@@ -87,6 +109,8 @@ def instants_of(t: Tensor | Sequence[Number], batch: torch.Size) -> Tensor:
     try:
         if isinstance(t, (list, tuple)) and any(isinstance(one, Tensor) for one in t):  # with their derivatives
             t = torch.stack([torch.as_tensor(one, dtype=torch.float64) for one in t])
+        if hasattr(t, "dtype") and torch.as_tensor(t).is_complex():
+            raise TypeError("complex instants")
         times = torch.as_tensor(t, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as cause:
         raise UsageError(f"t is {t!r}; give at least two instants [s], a tensor or a list of numbers.") from cause

@@ -21,13 +21,13 @@ def assembled(
     """The answers in the shape of the batch; without the derivatives of dense output where it is not `plain`."""
     batch, n, count = x0.shape[:-1], x0.shape[-1], len(times)
     size = count * batch.numel()
-    reached = int(marched.reached.max()) if batch.numel() else count
+    least, reached = map(int, marched.reached.aminmax()) if batch.numel() else (count, count)
     states = x[:size].reshape(count, *batch, n)[:reached]
     shown = (times if times.ndim == 1 else times.reshape(count, *batch))[:reached]
     if varied(times):
         along = shown.reshape(reached, *(1,) * len(batch), 1) if times.ndim == 1 else shown[..., None]
         states = torch.cat([states[:1], moved(journey.problem.rate, along[1:], states[1:])])
-    if bool((marched.reached < reached).any()):
+    if least < reached:
         instant = torch.arange(reached, device=x.device).reshape(-1, *(1,) * len(batch))
         states = states.masked_fill((instant >= marched.reached.reshape(batch))[..., None], math.nan)
     status = marched.status.reshape(batch)
@@ -40,10 +40,10 @@ def assembled(
         states,
         STATUSES[int(status.max())] if batch.numel() else "done",
         status,
-        _crossings(journey, x[size:], marched, batch),
+        _crossings(journey, x[size:], marched, batch) if journey.events else (),
         dense,
-        max(marched.steps.flatten().tolist(), default=0),
-        max(marched.rejected.flatten().tolist(), default=0),
+        int(marched.steps.max()) if batch.numel() else 0,
+        int(marched.rejected.max()) if batch.numel() else 0,
         marched.steps.reshape(batch),
     )
 

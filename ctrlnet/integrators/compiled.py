@@ -24,7 +24,7 @@ from ctrlnet.integrators.graphs import Graph, graph_of, identity, transformed, t
 from ctrlnet.integrators.runge_kutta import RungeKutta
 from ctrlnet.systems.fields import Time, TimeField
 
-Advance: TypeAlias = Callable[[Time, Tensor, Time, Carry], Step]
+Advance: TypeAlias = Callable[[Any, Tensor, Time, Carry], Step]
 
 BLOCK = 5  # steps in one graph, where nobody asks for the states between them
 
@@ -79,14 +79,14 @@ class CompiledSteps:
     def _first(self, kind: tuple[Any, ...], t: Time, x: Tensor, h: Time, carry: Carry, count: int) -> Step:
         """Steps of a new kind of states."""
         if transformed():
-            return _steps(self.method, self.given, t, x, h, carry, count)
+            return repeated(self.method, self.given, t, x, h, carry, count)
         self._whole = x.shape if self._whole is None else self._whole
         start, kept = self._with_derivatives(t, x, carry)
         arguments = (self.method, self.given, _scalar(t, x), start, self._sizes(h, x), kept, count)
-        graph = graph_of(_steps, hash((self.name, count)), arguments, x, x.shape == self._whole)
+        graph = graph_of(repeated, hash((self.name, count)), arguments, x, x.shape == self._whole)
         done: Step | None = tried(graph, arguments)
         if done is None:
-            return _steps(self.method, self.given, t, x, h, carry, count)
+            return repeated(self.method, self.given, t, x, h, carry, count)
         if start is x:
             self._found[kind] = graph.function or self._found[kind]
         return Step(*_owned(done)) if x.is_cuda else done
@@ -107,7 +107,7 @@ class CompiledSteps:
 
 @final
 class CompiledPullback:
-    """The vector-Jacobian product of a step, found from its start alone, compiled.
+    """The vector-Jacobian product of a step, or of several, found from the start alone, compiled.
 
     Args:
         given: what the method gets for a field.
@@ -121,23 +121,31 @@ class CompiledPullback:
         self._found: dict[tuple[Any, ...], Graph] = {}
 
     def __call__(
-        self, t: Time, x: Tensor, h: Time, carry: Carry, cotangent: Tensor, carried: Sequence[Tensor | None] = ()
+        self,
+        t: Time,
+        x: Tensor,
+        h: Time,
+        carry: Carry,
+        cotangent: Tensor,
+        carried: Sequence[Tensor | None] = (),
+        count: int = 1,
     ) -> tuple[Tensor | None, ...]:
         """The gradients of x, of each tensor of the carry and of each parameter; None for what has no influence.
 
         Args:
-            t, x, h, carry: the start of the step.
-            cotangent: gradient of the loss with respect to the state after the step, (..., n).
+            t, x, h, carry: the start of the first step.
+            cotangent: gradient of the loss with respect to the state after the last step, (..., n).
             carried: those of the carry after it, None for what the loss does not depend on.
+            count: of steps.
         """
-        rest = (self.parameters, cotangent, tuple(carried))
+        rest = (self.parameters, cotangent, tuple(carried), count)
         if transformed() or not hasattr(torch._dynamo.config, "trace_autograd_ops"):
             return pulled(self.method, self.given, t, x, h, carry, *rest)
         arguments = (self.method, self.given, _scalar(t, x), x, self._sizes(h, x), carry, *rest)
-        kind = (x.shape, carry and len(carry), len(carried))
+        kind = (x.shape, carry and len(carry), len(carried), count)
         with torch.no_grad():
             if (graph := self._found.get(kind)) is None:
-                graph = self._found[kind] = graph_of(pulled, self.name, arguments, x, True)
+                graph = self._found[kind] = graph_of(pulled, hash((self.name, count)), arguments, x, True)
             grads: tuple[Tensor | None, ...] | None = tried(graph, arguments)
         if grads is None:
             return pulled(self.method, self.given, t, x, h, carry, *rest)
@@ -154,19 +162,21 @@ def pulled(
     parameters: tuple[Tensor, ...],
     cotangent: Tensor,
     carried: tuple[Tensor | None, ...],
+    count: int,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of x, of each tensor of the carry and of each parameter by one step; see `CompiledPullback`."""
+    """The gradients of x, of each tensor of the carry and of each parameter by the steps; see `CompiledPullback`."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         kept = None if carry is None else tuple(one.detach().requires_grad_() for one in carry)
-        done = method.step(given, t, x, h, kept)
+        done = repeated(method, given, t, x, h, kept, count)
         pairs = [(done.x, cotangent)]
         pairs += [(one, to) for one, to in zip(done.carry or (), carried, strict=False) if to is not None]
         outputs, cotangents = zip(*((one, to) for one, to in pairs if one.requires_grad), strict=True)
     return torch.autograd.grad(outputs, (x, *(kept or ()), *parameters), cotangents, allow_unused=True)
 
 
-def _steps(method: Integrator, given: Any, t: Time, x: Tensor, h: Time, carry: Carry, count: int) -> Step:
+def repeated(method: Integrator, given: Any, t: Time, x: Tensor, h: Time, carry: Carry, count: int) -> Step:
+    """So many steps of h, one after another."""
     done = method.step(given, t, x, h, carry)
     for number in range(1, count):
         done = method.step(given, t + number * h, done.x, h, done.carry)

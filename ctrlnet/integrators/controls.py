@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor
 
-from ctrlnet.integrators.contract import Carry, Step
+from ctrlnet.integrators.contract import Step
 from ctrlnet.integrators.moves import Problem
+from ctrlnet.integrators.rows import Rows
 from ctrlnet.integrators.step_control import Tolerance, error_norms, first_steps, step_factors
 from ctrlnet.sets import Number
-
-
-@dataclass
-class Rows:
-    """The states that still run: numbers in the batch (r,), times (r, 1), states (r, n), and what the next step needs.
-
-    `h` is its size, `error` that of the last accepted one, `held` says where it may not grow, (r, 1) each; None:
-    nowhere.
-    """
-
-    index: Tensor
-    t: Tensor
-    x: Tensor
-    h: Tensor
-    error: Tensor
-    held: Tensor | None = None
-    carry: Carry = None
-    fresh: bool = True
-
-    def of(self, kept: Tensor) -> Rows:
-        """Some of them."""
-        carry = None if self.carry is None else tuple(one[kept] for one in self.carry)
-        held = None if self.held is None else self.held[kept]
-        index, t, x, h, error = (one[kept] for one in (self.index, self.t, self.x, self.h, self.error))
-        return Rows(index, t, x, h, error, held, carry, self.fresh)
 
 
 class Judgement(NamedTuple):
     """Of a step that was tried: what is proposed for the next, whether it is accepted, whether no next one can help,
     and whether the reason is that something is not finite; (r, 1) each. Every one is accepted where only a proposal is
-    given."""
+    given; `stuck` is None where it holds for none."""
 
     proposed: Tensor
     accepted: Tensor | None = None
@@ -78,41 +53,50 @@ class Control(Protocol):
 
 @final
 class Adaptive:
-    """Steps whose error estimates meet the tolerance; its choices are constants for the gradient."""
+    """Steps whose error estimates meet the tolerance; its choices are constants for the gradient.
 
-    def __init__(self, tolerance: Tolerance, order: int, lands: bool) -> None:
-        self.tolerance, self.order, self.lands = tolerance, order, lands
+    Args:
+        slope: f at the start, (b, n).
+    """
+
+    def __init__(self, tolerance: Tolerance, order: int, slope: Tensor, lands: bool) -> None:
+        self.tolerance, self.order, self.slope, self.lands = tolerance, order, slope, lands
         self.tries: float = tolerance.steps
 
     def first(self, problem: Problem, rows: Rows, ahead: Tensor) -> Tensor:
         """By the slope and its change."""
-        return self._bounded(first_steps(problem.rate, rows.t, rows.x, ahead, self.order, self.tolerance))
+        found = first_steps(problem.rate, rows.t, rows.x, self.slope, ahead, self.order, self.tolerance)
+        return self._bounded(found.detach())
 
     @torch.no_grad()
     def judged(self, rows: Rows, h: Tensor, done: Step) -> Judgement:
         """Accepted where the error is at most what is allowed; the next size by the PI controller."""
         assert done.error is not None
         allowed = self.tolerance.allowed(rows.x.detach(), done.x.detach())  # a constant in forward mode too
-        error = error_norms(done.error.detach(), allowed).double()
-        error = torch.where(done.x.isfinite().all(-1, keepdim=True), error, math.inf)
+        error = torch.add(done.error.detach(), done.x.detach(), alpha=0.0)  # no number where the end is infinite
+        error = error_norms(error, allowed).double().clamp_(min=1e-10)  # no step grows without a bound
+        if not float(error.max()) <= 1:
+            return self._judged_apart(rows, h, error.nan_to_num(math.inf, math.inf))
+        proposed = self._bounded(h * step_factors(error, rows.error, self.order + 1, rows.held))
+        rows.held, rows.error = None, error
+        return Judgement(proposed)
+
+    def _judged_apart(self, rows: Rows, h: Tensor, error: Tensor) -> Judgement:
+        """Some are accepted, and some are not."""
         accepted = error <= 1
-        if bool(accepted.all()):
-            proposed = self._bounded(h * step_factors(error, rows.error, self.order + 1, rows.held))
-            rows.held, rows.error = None, error
-            return Judgement(proposed)
         rejected = ~accepted
         held = rejected if rows.held is None else rows.held | rejected
         proposed = self._bounded(h * step_factors(error, rows.error, self.order + 1, held))
         rows.held, rows.error = rejected, torch.where(accepted, error, rows.error)
-        short = (proposed.abs() < float(self.tolerance.shortest)) | (rows.t + proposed == rows.t)
-        return Judgement(proposed, accepted, rejected & short, error == math.inf)
+        stuck = rejected & ((proposed.abs() < float(self.tolerance.shortest)) | (rows.t + proposed == rows.t))
+        return Judgement(proposed, accepted, stuck if bool(stuck.any()) else None, error == math.inf)
 
     def size(self, proposed: Tensor, ahead: Callable[[], Tensor]) -> Tensor:
         """As proposed."""
         return proposed
 
     def _bounded(self, h: Tensor) -> Tensor:
-        longest, h = float(self.tolerance.longest), h.detach()
+        longest = float(self.tolerance.longest)
         return h if longest == math.inf else h.clamp(-longest, longest)
 
 

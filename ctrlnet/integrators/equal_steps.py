@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ctrlnet.errors import UsageError
 from ctrlnet.integrators.compiled import BLOCK, CompiledSteps
-from ctrlnet.integrators.contract import Carry
 from ctrlnet.integrators.moves import Asked, Keep, Move, Problem
 from ctrlnet.sets import Number
 
@@ -48,45 +47,37 @@ def legs(times: Sequence[float], step: Number | None, multistep: bool) -> list[L
     return found
 
 
-def equal_steps(problem: Problem, x: Tensor, plan: Sequence[Leg], keep: Keep | None) -> tuple[list[Tensor], list[Move]]:
-    """The states at the instants, x among them, and the steps where they are to be kept."""
+def equal_steps(
+    problem: Problem, x: Tensor, plan: Sequence[Leg], keep: Keep | None, blocks: bool
+) -> tuple[list[Tensor], list[Move]]:
+    """The states at the instants, x among them, and the steps where they are to be kept.
+
+    Args:
+        blocks: compiled steps may be taken several at once, and are then kept as one.
+    """
     states, moves, carry = [x], list[Move](), None
-    advance = problem.advance
-    if keep is None and isinstance(advance, CompiledSteps):
-        return _in_blocks(problem, advance, x, plan), moves
-    for t, h, fresh, instant in plan:
+    for (t, h, fresh, _), count, instant in _blocks(plan, blocks and isinstance(problem.advance, CompiledSteps)):
         if fresh:
             carry = problem.begin(t, x)
-        end, _, after = advance(t, x, h, carry)
+        end, _, after = problem.advance(t, x, h, carry, *((count,) if count > 1 else ()))
         if keep is not None:
-            moves.append(keep(_move(t, h, x, carry, end, after, fresh, instant)))
+            asked = () if instant is None else (Asked(None, None, instant),)
+            moves.append(keep(Move(None, t, h, x, carry, end, after, fresh, asked, count)))
         if instant is not None:
             states.append(end)
         x, carry = end, after
     return states, moves
 
 
-def _in_blocks(problem: Problem, advance: CompiledSteps, x: Tensor, plan: Sequence[Leg]) -> list[Tensor]:
-    """The states at the instants, by several steps at once wherever nothing is asked for between them."""
-    states, carry, place = [x], None, 0
+def _blocks(plan: Sequence[Leg], several: bool) -> Iterator[tuple[Leg, int, int | None]]:
+    """The first of some steps, how many, and the instant they end at: several where nothing is asked for between."""
+    place = 0
     while place < len(plan):
-        t, h, fresh, instant = plan[place]
-        block = plan[place : place + BLOCK]
+        first, block = plan[place], plan[place : place + BLOCK] if several else ()
         whole = len(block) == BLOCK and all(leg.instant is None for leg in block[:-1])
-        if whole and all(leg.h == h and not leg.fresh for leg in block[1:]):
-            place, instant, count = place + BLOCK, block[-1].instant, BLOCK
+        if whole and all(leg.h == first.h and not leg.fresh for leg in block[1:]):
+            yield first, BLOCK, block[-1].instant
+            place += BLOCK
         else:
-            place, count = place + 1, 1
-        if fresh:
-            carry = problem.begin(t, x)
-        x, _, carry = advance(t, x, h, carry, count)
-        if instant is not None:
-            states.append(x)
-    return states
-
-
-def _move(
-    t: float, h: float, x: Tensor, before: Carry, end: Tensor, after: Carry, fresh: bool, instant: int | None
-) -> Move:
-    asked = () if instant is None else (Asked(None, None, instant),)
-    return Move(None, t, h, x, before, end, after, fresh, asked)
+            yield first, 1, first.instant
+            place += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -79,18 +80,15 @@ class Journey:
             plan = self.plan
             check(self.problem.given, plan[0].t, x, max((leg.h for leg in plan), key=abs), len(plan))
 
-    def march(self, x: Tensor, keep: Keep | None) -> Marched:
-        """From the states x (..., n); with what is to be kept of the accepted steps."""
-        return self._equal(x, keep) if self.shared else self._own(x, keep)
+    def march(self, x: Tensor, keep: Keep | None, blocks: bool = False) -> Marched:
+        """From the states x (..., n); with what is to be kept of the accepted steps, or of blocks of them."""
+        return self._equal(x, keep, blocks) if self.shared else self._own(x, keep)
 
-    def _equal(self, x: Tensor, keep: Keep | None) -> Marched:
+    def _equal(self, x: Tensor, keep: Keep | None, blocks: bool) -> Marched:
         plan = self.plan
-        states, moves = equal_steps(self.problem, x, plan, keep)
+        states, moves = equal_steps(self.problem, x, plan, keep, blocks or keep is None)
         out = torch.stack(states)
-        with torch.no_grad():
-            finite = out.isfinite().all(-1).reshape(len(states), -1)  # (t, b)
-            reached = finite.long().cumprod(0).sum(0)
-            status = torch.where(reached < len(states), NON_FINITE, DONE)
+        reached, status = _ends(out.detach().reshape(len(states), -1, x.shape[-1]))
         steps = torch.full_like(status, len(plan))
         return Marched(out.reshape(-1, x.shape[-1]), moves, [], status, reached, steps, torch.zeros_like(steps))
 
@@ -99,7 +97,10 @@ class Journey:
         instants = self.instants[:, None].expand(-1, len(flat)) if self.instants.ndim == 1 else self.instants
         instants = instants.T.contiguous()
         problem = self.problem.in_batch(x.shape[:-1])
-        apart = separable(problem.rate, instants[:, :1].to(x.dtype), flat)
+        near, order = instants[:, :1].to(x.dtype), self.embedded_order
+        carry = problem.begin(near, flat)
+        slope = problem.slope(near, flat, carry)
+        apart = separable(problem.rate, near, flat, slope)
         if self.events and not apart:
             raise UsageError(
                 "The field cannot be evaluated for one state of the batch alone, which events need. Put what belongs "
@@ -110,23 +111,32 @@ class Journey:
                 f"{type(problem.method).__name__} steps from earlier steps of the same size, which all states have to "
                 "share; give instants of shape (t,), or a one-step method such as 'rk4'."
             )
-        order = self.embedded_order
-        control = Equal(self.step) if order is None else Adaptive(self.tolerance, order, lands=not apart)
-        record = Travel(problem, instants, control, self.events, apart, keep).run(flat)
-        out = gathered(record.values, record.slots, record.answers)
-        size = instants.numel()
-        by_instant = out[:size].reshape(*instants.shape, -1).transpose(0, 1).reshape(size, -1)
+        control = Equal(self.step) if order is None else Adaptive(self.tolerance, order, slope, lands=not apart)
+        record = Travel(problem, instants, control, self.events, apart, keep).run(flat, carry)
         return Marched(
-            torch.cat([by_instant, out[size:]]) if record.found else by_instant,
+            gathered(record.values, record.slots, record.answers),
             record.moves, record.found, record.status, record.reached, record.steps, record.rejected,
         )  # fmt: skip
 
 
 @torch.no_grad()
-def separable(rate: TimeField, t: Tensor, x: Tensor) -> bool:
+def _ends(x: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the instants each state reached, and how it ended, (b,) each, from (t, b, n)."""
+    reached = torch.full(x.shape[1:2], len(x), device=x.device)
+    if math.isfinite(float(x.sum())):  # and so is every one of them
+        return reached, torch.full_like(reached, DONE)
+    reached = x.isfinite().all(-1).long().cumprod(0).sum(0)
+    return reached, torch.where(reached < len(x), NON_FINITE, DONE)
+
+
+@torch.no_grad()
+def separable(rate: TimeField, t: Tensor, x: Tensor, slope: Tensor) -> bool:
     """Whether the field can be asked about one state without the others.
 
     A function that holds something of the batch's own size, such as one parameter for each state, cannot.
+
+    Args:
+        slope: f(t, x).
     """
     if len(x) < 2:
         return True
@@ -135,6 +145,6 @@ def separable(rate: TimeField, t: Tensor, x: Tensor) -> bool:
         alone = rate(t[-1:], x[-1:])
     except Exception:  # whatever it is, the batch as a whole will show it again
         return False
-    whole = rate(t, x)[-1:]
+    whole = slope[-1:]
     size = whole.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
     return alone.shape == whole.shape and bool((alone - whole).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * size)

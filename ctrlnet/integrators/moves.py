@@ -12,7 +12,8 @@ from torch import Tensor
 from ctrlnet.errors import UsageError
 from ctrlnet.integrators.compiled import Advance, stepping
 from ctrlnet.integrators.contract import Carry, Integrator
-from ctrlnet.systems import Structured
+from ctrlnet.integrators.runge_kutta import RungeKutta
+from ctrlnet.systems import Structured, Timed
 from ctrlnet.systems.fields import Time, TimeField
 
 
@@ -37,9 +38,22 @@ class Problem:
     field: Any = None
     compiled: bool = False
 
+    @property
+    def timeless(self) -> bool:
+        """The steps need no time: those of a plain field by a Runge-Kutta method, as they are."""
+        plain = self.field is not None and not isinstance(self.field, (Timed, Structured))
+        return plain and isinstance(self.method, RungeKutta) and not self.compiled
+
     def begin(self, t: Time, x: Tensor) -> Carry:
         """The carry before a first step."""
         return self.method.init(self.given, t, x)
+
+    def slope(self, t: Time, x: Tensor, carry: Carry) -> Tensor:
+        """f(t, x) as a constant; a Runge-Kutta method's carry before a step holds it already."""
+        if isinstance(self.method, RungeKutta) and carry is not None:
+            return carry[-1].detach()
+        with torch.no_grad():
+            return self.rate(t, x).detach()
 
     def in_batch(self, batch: torch.Size) -> Problem:
         """The same for a flat batch (b, n), whose field still sees the batch's own shape when asked about all of it."""
@@ -82,6 +96,7 @@ class Move(NamedTuple):
         end, after: states and carry after it.
         fresh: the carry before it was made anew by `init` at (t, x).
         asked: states asked for within it.
+        steps: of h, one after another, that are taken as one.
     """
 
     rows: Tensor | None
@@ -93,6 +108,7 @@ class Move(NamedTuple):
     after: Carry
     fresh: bool
     asked: tuple[Asked, ...] = ()
+    steps: int = 1
 
 
 Keep: TypeAlias = Callable[[Move], Move]  # what is to be remembered of an accepted step
@@ -152,15 +168,10 @@ def interpolant(problem: Problem, move: Move) -> Callable[[Time], Tensor]:
     return at
 
 
-def gathered(values: list[Tensor], slots: list[Tensor | int], count: int) -> Tensor:
+def gathered(values: list[Tensor], slots: list[Tensor], count: int) -> Tensor:
     """The answers (count, n) at their places; NaN where a place got none."""
-    n = values[0].shape[-1]
-    places, rows = [], [value.reshape(-1, n) for value in values]
-    for slot, row in zip(slots, rows, strict=True):
-        first = slot * len(row) if isinstance(slot, int) else 0
-        places.append(torch.arange(first, first + len(row), device=row.device) if isinstance(slot, int) else slot)
-    flat = torch.cat(rows)
-    return flat.new_full((count, n), torch.nan).index_put((torch.cat(places),), flat)
+    flat = torch.cat(values)
+    return flat.new_full((count, flat.shape[-1]), torch.nan).index_put((torch.cat(slots),), flat)
 
 
 @torch.no_grad()

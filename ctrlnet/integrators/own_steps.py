@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Tensor
 
+from ctrlnet.integrators.answering import Answers, Record
 from ctrlnet.integrators.contract import Carry, Step
-from ctrlnet.integrators.controls import Control, Judgement, Rows
-from ctrlnet.integrators.events import Event, Found, located
-from ctrlnet.integrators.moves import Asked, Keep, Move, Problem, answered, require_uncoupled, taken
+from ctrlnet.integrators.controls import Control, Judgement
+from ctrlnet.integrators.events import Event
+from ctrlnet.integrators.moves import Keep, Move, Problem, require_uncoupled
+from ctrlnet.integrators.rows import Rows, rows_of
 from ctrlnet.integrators.runge_kutta import RungeKutta
-from ctrlnet.integrators.solution import DONE, EVENT, MINIMUM_STEP, NON_FINITE, RUNNING, STEP_LIMIT
+from ctrlnet.integrators.solution import MINIMUM_STEP, NON_FINITE, RUNNING, STEP_LIMIT
 
 _CROWD = 0.75  # the rows that still run are gathered once they are fewer than this share
-
-
-@dataclass
-class Record:
-    """What was reached: answers and their slots, accepted steps, crossings; and for each state of the batch (b,) how it
-    ended, the number of its instants, of its steps and of those tried in vain.
-
-    Slots are row * t + instant, and after them one for each crossing.
-    """
-
-    status: Tensor
-    reached: Tensor
-    steps: Tensor
-    rejected: Tensor
-    values: list[Tensor] = field(default_factory=list)
-    slots: list[Tensor | int] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
-    found: list[Found] = field(default_factory=list)
-    answers: int = 0
+_STRETCH = 1.01  # of a step that would end just before its target
 
 
 @final
@@ -57,78 +39,78 @@ class Travel:
         separable: bool,
         keep: Keep | None,
     ) -> None:
-        self.problem, self.instants, self.control, self.events = problem, instants, control, events
-        self.separable, self.keep = separable, keep
-        self.direction = 1.0 if bool((instants[:, -1] > instants[:, 0]).all()) else -1.0
+        self.problem, self.control, self.separable = problem, control, separable
+        self.timeless = problem.timeless
+        self.forward = bool((instants[:, -1] > instants[:, 0]).all())
         self.multistep = bool(getattr(problem.method, "multistep", False))
-        self.following = instants[:, 1:2]  # the next instant of each state, or the last one
-        self.tries, self.changed, self.waiting = 0, False, False  # changed: some status; waiting: rows that have ended
-        none = torch.zeros(len(instants), dtype=torch.int64, device=instants.device)
-        self.record = Record(none + RUNNING, none + 1, none.clone(), none.clone(), answers=instants.numel())
+        self.rows, self.record = rows_of(instants), Record.of(instants)
+        self.answers = Answers(problem, events, keep, self.record, self.forward)
+        self.tries, self.going = 0, True
+        self.running: Tensor | None = None  # which rows have not ended, (r, 1); None for all of them
 
-    def run(self, x: Tensor) -> Record:
-        """From x to the ends."""
-        start, index = self.instants[:, :1], torch.arange(len(x), device=x.device)
-        ones = torch.ones_like(start)
+    def run(self, x: Tensor, carry: Carry) -> Record:
+        """From x, and the carry before a first step, to the ends."""
+        rows, near = self.rows, self.rows.t.to(x.dtype)
         if not self.separable:
-            require_uncoupled(self.problem.rate, start.to(x.dtype), x)
-        rows = Rows(index, start, x, ones, ones)
-        rows.h = self.control.first(self.problem, rows, self._target(index) - start)
-        rows.carry = self.problem.begin(start.to(x.dtype), x)
-        size = rows.h.to(x.dtype)
-        self.sides = [event.side(self.problem.rate, start.to(x.dtype), x, size) for event in self.events]
-        self.record.values.append(x)
-        self.record.slots.append(index * self.instants.shape[1])
-        while len(rows.index):
+            require_uncoupled(self.problem.rate, near, x)
+        rows.x = x
+        rows.h = self.control.first(self.problem, rows, self._target(rows) - rows.t)
+        rows.carry = carry
+        self.answers.begin(rows, near, rows.h.to(x.dtype))
+        while self.going:
             rows = self._stepped(rows)
+        self.record.enter(rows, self.tries)
         return self.record
 
-    def _target(self, index: Tensor) -> Tensor:
-        """Where the steps of these rows must not go beyond, (r, 1)."""
-        targets = self.following if self.control.lands else self.instants[:, -1:]
-        return targets if self._all(index) else targets[index]
-
-    def _all(self, index: Tensor) -> bool:
-        """These are all rows, which never change their order."""
-        return len(index) == len(self.instants)
+    def _target(self, rows: Rows) -> Tensor:
+        """Where the steps must not go beyond, (r, 1)."""
+        return rows.following if self.control.lands else rows.instants[:, -1:]
 
     def _stepped(self, rows: Rows) -> Rows:
         """One step tried by every row; the rows that still run after it."""
-        h, after = self._clipped(rows)
-        near, size = rows.t.to(rows.x.dtype), h.to(rows.x.dtype)
-        done = self.problem.advance(near, rows.x, size, rows.carry)
+        near = self._nears(rows)
+        h, after = self._clipped(rows) if near else (rows.h, rows.t + rows.h)
+        size, dtype = h.to(rows.x.dtype), rows.x.dtype
+        done = self.problem.advance(None if self.timeless else rows.t.to(dtype), rows.x, size, rows.carry)
         judgement = self.control.judged(rows, h, done)
-        accepted = self._accepted(rows.index, judgement)
-        chosen = None if accepted is None else accepted.nonzero()[:, 0]
-        if chosen is not None and torch.is_grad_enabled() and self.separable:
-            done = self._without_infinite(rows, h, done, chosen)
-        if chosen is None or len(chosen):
-            move = Move(rows.index, near, size, rows.x, rows.carry, done.x, done.carry, rows.fresh)
-            self._answer(taken(move, chosen), *(one if chosen is None else one[chosen] for one in (rows.t, h, after)))
-        self._count(rows.index, accepted, judgement)
-        return self._next(rows, done, after, judgement, None if accepted is None else accepted[:, None])
+        moved = self._moved(judgement)
+        if judgement.accepted is not None:
+            after = torch.where(judgement.accepted, after, rows.t)
+            if torch.is_grad_enabled() and self.separable:
+                done = self._without_infinite(rows, h, done, judgement.accepted)
+        if (near or self.answers.watches) and (moved is None or bool(moved.any())):
+            move = Move(rows.index, rows.t.to(dtype), size, rows.x, rows.carry, done.x, done.carry, rows.fresh)
+            self.answers.note(rows, move, h, after, moved)
+        self._count(rows, judgement, moved)
+        return self._next(rows, done, after, judgement)
 
-    def _accepted(self, index: Tensor, judgement: Judgement) -> Tensor | None:
-        """Which rows go on from the step, (r,); None for all of them."""
-        accepted = None if judgement.accepted is None else judgement.accepted[:, 0]
-        if not self.waiting:
-            return accepted
-        running = self.record.status[index] == RUNNING
-        return running if accepted is None else accepted & running
+    def _nears(self, rows: Rows) -> bool:
+        """Some row may reach its next instant in this step, or stays because it has ended."""
+        if self.running is not None:
+            return True
+        left = torch.add(rows.following - rows.t, rows.h, alpha=-_STRETCH)
+        return not (float(left.min()) > 0 if self.forward else float(left.max()) < 0)
+
+    def _moved(self, judgement: Judgement) -> Tensor | None:
+        """Which rows go on by the step, (r, 1); None for all of them."""
+        if self.running is None or judgement.accepted is None:
+            return judgement.accepted if self.running is None else self.running
+        return judgement.accepted & self.running
 
     def _clipped(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Steps cut at the target (or stretched to it by a hundredth, to leave no sliver), and the times after them."""
-        target = self._target(rows.index)
-        left = target - rows.t
-        last = left.abs() <= 1.01 * rows.h.abs()
-        h, after = torch.where(last, left, rows.h), torch.where(last, target, rows.t + rows.h)
-        if not self.waiting:
-            return h, after
-        halted = (self.record.status[rows.index] != RUNNING)[:, None]
-        return torch.where(halted, 0.0, h), torch.where(halted, rows.t, after)
+        """Steps cut at the target (or stretched to it by a hundredth, to leave no sliver), and the times after them.
 
-    def _without_infinite(self, rows: Rows, h: Tensor, done: Step, chosen: Tensor) -> Step:
+        Rows that have ended stay where they are."""
+        target = self._target(rows)
+        if self.running is not None:
+            target = torch.where(self.running, target, rows.t)
+        left, most = target - rows.t, _STRETCH * rows.h
+        last = left <= most if self.forward else left >= most
+        return torch.where(last, left, rows.h), torch.where(last, target, rows.t + rows.h)
+
+    def _without_infinite(self, rows: Rows, h: Tensor, done: Step, accepted: Tensor) -> Step:
         """The step with rows left out that became infinite: their derivatives would make NaN of every gradient."""
+        chosen = accepted[:, 0].nonzero()[:, 0]
         if len(chosen) == 0 or bool(done.x.isfinite().all()):
             return done
         some, dtype = rows.of(chosen), rows.x.dtype
@@ -136,119 +118,49 @@ class Travel:
         carry = None if again.carry is None else tuple(rows.x.index_copy(0, chosen, one) for one in again.carry)
         return Step(rows.x.index_copy(0, chosen, again.x), None, carry)
 
-    def _answer(self, move: Move, t: Tensor, h: Tensor, after: Tensor) -> None:
-        """The states asked for within the accepted step of these rows, and its crossings."""
-        asked, limit = self._crossings(move, t, h, after) if self.events else ([], after)
-        asked += self._instants(move, t, h, after, limit)
-        if self.keep is not None:
-            self.record.moves.append(self.keep(move._replace(asked=tuple(asked))))
-        self.record.values += [answered(self.problem, move, one) for one in asked]
-        self.record.slots += [one.slots for one in asked]
-
-    def _instants(self, move: Move, t: Tensor, h: Tensor, after: Tensor, limit: Tensor) -> list[Asked]:
-        """The instants from the last one reached to `limit`, which comes before `after` where an event ends a row."""
-        record, rows = self.record, move.rows
-        assert rows is not None
-        following = self.following if self._all(rows) else self.following[rows]
-        if not bool((limit >= following if self.direction > 0 else limit <= following).any()):
-            return []
-        times = self.instants if self._all(rows) else self.instants[rows]
-        ordered = times if self.direction > 0 else -times
-        reached = torch.searchsorted(ordered, self.direction * limit, right=True)[:, 0]
-        before, record.reached[rows] = record.reached[rows], reached
-        done = (reached == times.shape[1]) & (record.status[rows] == RUNNING)
-        record.status[rows] = torch.where(done, DONE, record.status[rows])
-        self.changed |= bool(done.any())
-        number = reached.clamp(max=times.shape[1] - 1)[:, None]
-        self.following = self.following.index_copy(0, rows, times.gather(1, number))
-        counts = reached - before
-        index = torch.repeat_interleave(counts)
-        number = torch.arange(len(index), device=t.device) - (counts.cumsum(0) - counts - before)[index]
-        slots, instants = rows[index] * times.shape[1] + number, times[index, number][:, None]
-        ends = (instants == after[index])[:, 0]
-        if bool(ends.all()):
-            return [Asked(None if len(index) == len(rows) else index, None, slots)]
-        theta = ((instants - t[index]) / h[index]).to(move.x.dtype)
-        within = Asked(index[~ends], theta[~ends], slots[~ends])
-        return [within, Asked(index[ends], None, slots[ends])] if bool(ends.any()) else [within]
-
-    def _crossings(self, move: Move, t: Tensor, h: Tensor, after: Tensor) -> tuple[list[Asked], Tensor]:
-        """The events of the step up to the first terminal one of each row, and the times at which its rows end."""
-        rows, found = move.rows, list[tuple[int, Tensor, Tensor]]()
-        assert rows is not None
-        stop, lost = torch.full_like(t, math.inf), torch.zeros_like(rows, dtype=torch.bool)
-        for number, event in enumerate(self.events):
-            with torch.no_grad():
-                value = event(move.t + move.h, move.end)
-            side = self.sides[number][rows]
-            self.sides[number][rows] = torch.where(value == 0, -side, value.sign())
-            lost |= value.isnan()
-            index = event.crossed(side, value).nonzero()[:, 0]
-            if len(index):
-                found.append((number, index, located(event, side[index], self.problem, taken(move, index))))
-                if event.terminal:
-                    stop[index] = torch.minimum(stop[index], found[-1][2])
-        stop[lost] = 0.0  # nobody knows what such a step leaps over
-        ended = stop[:, 0].isfinite()
-        self.record.status[rows[ended]] = EVENT
-        self.record.status[rows[lost]] = NON_FINITE
-        self.changed |= bool(ended.any())
-        asked = [self._noted(move, number, index, theta, stop, t, h) for number, index, theta in found]
-        return asked, torch.where(ended[:, None], t + stop * h, after)
-
-    def _noted(self, move: Move, event: int, index: Tensor, theta: Tensor, stop: Tensor, t: Tensor, h: Tensor) -> Asked:
-        """The crossings of one event that come no later than the end of their rows."""
-        assert move.rows is not None
-        in_time = (theta <= stop[index])[:, 0]
-        index, theta = index[in_time], theta[in_time]
-        slots = self.record.answers + torch.arange(len(index), device=index.device)
-        self.record.answers += len(index)
-        times = (t[index] + theta * h[index])[:, 0]
-        self.record.found.append(Found(event, move.rows[index], times, slots))
-        return Asked(index, theta.to(move.x.dtype), slots)
-
-    def _count(self, index: Tensor, accepted: Tensor | None, judgement: Judgement) -> None:
+    def _count(self, rows: Rows, judgement: Judgement, moved: Tensor | None) -> None:
         """The steps taken and tried, and the ends of the rows that cannot go on."""
         self.tries += 1
-        if accepted is None and self._all(index):
-            self.record.steps += 1
-        else:
-            self.record.steps[index] += 1 if accepted is None else accepted
-        if judgement.accepted is not None or self.tries >= self.control.tries:
-            self._end(index, judgement)
-
-    def _end(self, index: Tensor, judgement: Judgement) -> None:
-        """The rows that cannot go on, and those whose step was tried in vain."""
-        record, none = self.record, torch.zeros_like(index, dtype=torch.bool)
-        status = record.status[index]
-        running, parts = status == RUNNING, (judgement.accepted, judgement.stuck, judgement.infinite)
-        accepted, stuck, infinite = (none if part is None else part[:, 0] for part in parts)
+        if moved is not None:
+            rows.missed += ~moved[:, 0]
         if judgement.accepted is not None:
-            record.rejected[index] += running & ~accepted
-        spent = record.steps[index] + record.rejected[index] >= self.control.tries
-        status = torch.where(running & spent, STEP_LIMIT, status)
-        status = torch.where(running & stuck, MINIMUM_STEP, status)
-        record.status[index] = torch.where(running & (stuck | spent) & infinite, NON_FINITE, status)
-        self.changed = True
+            rows.rejected += (rows.status == RUNNING) & ~judgement.accepted[:, 0]
+        if judgement.stuck is not None or self.tries >= self.control.tries:
+            self._end(rows, judgement)
 
-    def _next(self, rows: Rows, done: Step, after: Tensor, judgement: Judgement, accepted: Tensor | None) -> Rows:
+    def _end(self, rows: Rows, judgement: Judgement) -> None:
+        """The rows that cannot go on."""
+        running, none = rows.status == RUNNING, torch.zeros_like(rows.status, dtype=torch.bool)
+        stuck, infinite = (none if part is None else part[:, 0] for part in (judgement.stuck, judgement.infinite))
+        spent = self.tries - rows.missed + rows.rejected >= self.control.tries
+        status = torch.where(running & spent, STEP_LIMIT, rows.status)
+        status = torch.where(running & stuck, MINIMUM_STEP, status)
+        rows.status, rows.changed = torch.where(running & (stuck | spent) & infinite, NON_FINITE, status), True
+
+    def _next(self, rows: Rows, done: Step, after: Tensor, judgement: Judgement) -> Rows:
         """The rows after the step: moved where it was accepted, without those that have finished."""
-        x, t, carry, fresh = done.x, after, done.carry, False
+        x, carry, fresh = done.x, done.carry, False
         if carry is not None and isinstance(self.problem.method, RungeKutta):
             carry = carry[-1:]  # what its next step reads; the other stages are for dense output
-        if accepted is not None:
-            x, t = torch.where(accepted, x, rows.x), torch.where(accepted, t, rows.t)
-            carry, fresh = self._mixed(rows, carry, t, x, accepted)
-        following = Rows(rows.index, t, x, rows.h, rows.error, rows.held, carry, fresh)
-        if not self.changed:
-            return self._sized(following, judgement.proposed, rows.h)
-        running, proposed, self.changed = self.record.status[rows.index] == RUNNING, judgement.proposed, False
+        if judgement.accepted is not None:
+            x = torch.where(judgement.accepted, x, rows.x)
+            carry, fresh = self._mixed(rows, carry, after, x, judgement.accepted)
+        before, proposed = rows.h, judgement.proposed
+        rows.t, rows.x, rows.carry, rows.fresh = after, x, carry, fresh
+        if rows.changed:
+            rows, proposed = self._gathered(rows, proposed)
+        return self._sized(rows, proposed, before) if self.going else rows
+
+    def _gathered(self, rows: Rows, proposed: Tensor) -> tuple[Rows, Tensor]:
+        """Those that still run, with those that have ended among them while these are few."""
+        running, rows.changed = rows.status == RUNNING, False
         count = int(running.sum())
-        self.waiting = count < len(running)
-        if count == 0 or (self.separable and self.waiting and count <= _CROWD * len(running)):
-            kept, self.waiting = running.nonzero()[:, 0], False
-            following, proposed = following.of(kept), proposed[kept]
-        return self._sized(following, proposed, rows.h)
+        self.running, self.going = None if count == len(running) else running[:, None], count > 0
+        if not self.going or self.running is None or not self.separable or count > _CROWD * len(running):
+            return rows, proposed
+        self.record.enter(rows, self.tries)
+        kept, self.running = running.nonzero()[:, 0], None
+        return rows.of(kept), proposed[kept]
 
     def _mixed(self, rows: Rows, carry: Carry, t: Tensor, x: Tensor, accepted: Tensor) -> tuple[Carry, bool]:
         """The carry of the step where it was accepted, else that before it; whether it was made anew for all."""
@@ -261,8 +173,8 @@ class Travel:
 
     def _sized(self, rows: Rows, proposed: Tensor, before: Tensor) -> Rows:
         """With the size of the next step; a multistep method begins anew where that changes."""
-        rows.h = self.control.size(proposed, lambda: self._target(rows.index) - rows.t)
-        if self.multistep and len(rows.index):
+        rows.h = self.control.size(proposed, lambda: self._target(rows) - rows.t)
+        if self.multistep:
             same = len(before) == len(rows.h) and torch.allclose(rows.h, before, rtol=1e-9, atol=0.0)
             if not same:
                 rows.carry, rows.fresh = self.problem.begin(rows.t.to(rows.x.dtype), rows.x), True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from ctrlnet.integrators.contract import Carry, Step
 from ctrlnet.integrators.tableau import Tableau
 from ctrlnet.sets import Number
 from ctrlnet.systems.fields import Time, TimeField
+
+Term: TypeAlias = "tuple[float, int, list[int]]"  # a weight, and the numbers of the stages that have it
 
 
 @final
@@ -41,25 +43,24 @@ class RungeKutta:
         """The first stage, where the next step would otherwise find it in the last; None elsewhere."""
         return (field(t, x),) if self.tableau.first_same_as_last else None
 
-    def step(self, field: TimeField, t: Time, x: Tensor, h: Time, carry: Carry) -> Step:
-        """From x (..., n) at t to t + h."""
+    def step(self, field: Callable[[Any, Tensor], Tensor], t: Time | None, x: Tensor, h: Time, carry: Carry) -> Step:
+        """From x (..., n) at t to t + h; t may be None for a field that does not depend on it."""
         stages = [field(t, x) if carry is None else carry[-1]]
         parts, size = (stages, h) if not isinstance(h, Tensor) else ([h * stages[0]], 1.0)
         y = x
         for node, row in self._rows:
             y = _sum(x, size, row, parts)
-            stages.append(field(t + node * h, y))
+            stages.append(field(t if t is None else t + node * h, y))
             if parts is not stages:
                 parts.append(h * stages[-1])
         end = y if self._last_first else _sum(x, size, self._weights, parts)
-        return Step(end, self._error(size, parts), self._kept(stages))
+        error = None if self._differences is None else self._error(size, parts, self._differences)
+        return Step(end, error, self._kept(stages))
 
     @torch.no_grad()
-    def _error(self, size: float, parts: list[Tensor]) -> Tensor | None:
+    def _error(self, size: float, parts: list[Tensor], terms: list[Term]) -> Tensor:
         """It chooses steps, which have no derivatives."""
-        if self._differences is None:
-            return None
-        return _sum(torch.zeros_like(parts[0]), size, self._differences, parts)
+        return _sum(torch.zeros_like(parts[0]), size, terms, parts)
 
     def interpolate(self, x: Tensor, h: Time, carry: Carry, theta: Time) -> Tensor | None:
         """The state at t + theta h, from the state x before a step and the carry after it; None without `dense`."""
@@ -81,15 +82,22 @@ class RungeKutta:
         return f"RungeKutta(order {self.order}, {len(self.tableau.b)} stages)"
 
 
-def _terms(weights: Iterable[Number]) -> list[tuple[int, float]]:
-    """The stages of a sum and their weights, without zeros."""
-    return [(index, float(weight)) for index, weight in enumerate(weights) if weight != 0]
+def _terms(weights: Iterable[Number]) -> list[Term]:
+    """The weights of a sum without zeros, each with its stages."""
+    found: dict[float, list[int]] = {}
+    for index, weight in enumerate(map(float, weights)):
+        if weight != 0:
+            found.setdefault(weight, []).append(index)
+    return [(weight, first, others) for weight, (first, *others) in found.items()]
 
 
-def _sum(x: Tensor, size: float, terms: list[tuple[int, float]], parts: Sequence[Tensor]) -> Tensor:
-    """x + size Σ weight_i part_i."""
-    for index, weight in terms:
-        x = torch.add(x, parts[index], alpha=size * weight)
+def _sum(x: Tensor, size: float, terms: list[Term], parts: Sequence[Tensor]) -> Tensor:
+    """x + size Σ weight_i part_i; those of the same weight are added up before, which spares products."""
+    for weight, index, others in terms:
+        part = parts[index]
+        for other in others:
+            part = part + parts[other]
+        x = torch.add(x, part, alpha=size * weight)
     return x
 
 

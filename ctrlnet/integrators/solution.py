@@ -49,7 +49,8 @@ class Solution:
             "done";
             "event": a terminal event came first;
             "step limit": the tolerance needs more steps than are allowed;
-            "minimum step": it needs smaller steps than are allowed, or than floating point has;
+            "minimum step": it needs smaller steps than are allowed, or than floating point has; or a terminal event
+            comes at once after a start on its surface;
             "non-finite": the state, the field or the function of an event stopped being finite.
         statuses: that of each state of the batch, (...), as its place in this list.
         events: for each event where it happened.

@@ -8,7 +8,15 @@ from dataclasses import replace
 from torch import Tensor
 
 from ctrlnet.errors import SolveFailed, UsageError
-from ctrlnet.integrators.arguments import check_options, check_start, events_of, instants_of, problem_of
+from ctrlnet.integrators.arguments import (
+    DEFAULT,
+    check_options,
+    check_start,
+    check_tolerance,
+    events_of,
+    instants_of,
+    problem_of,
+)
 from ctrlnet.integrators.assembling import assembled, unmoved
 from ctrlnet.integrators.contract import Integrator
 from ctrlnet.integrators.events import Event
@@ -22,8 +30,6 @@ from ctrlnet.sets import Number
 from ctrlnet.systems import Timed
 from ctrlnet.types import Field
 
-_DEFAULT = Tolerance()
-
 
 def solve(
     field: Field | Timed,
@@ -32,7 +38,7 @@ def solve(
     *,
     method: str | Integrator = "rk4",
     step: Number | None = None,
-    tolerance: Tolerance = _DEFAULT,
+    tolerance: Tolerance = DEFAULT,
     gradient: str = "backprop",
     events: Sequence[Event] = (),
     compiled: bool = False,
@@ -53,7 +59,7 @@ def solve(
             decreasing. A tensor that requires a gradient gets that of the exact solution, dx/dt = f(t, x).
         method: name of an installed integrator, or an integrator object.
         step: [s], positive.
-        tolerance: for adaptive methods.
+        tolerance: for steps chosen by an error estimate; refused where they are equal.
         gradient: how derivatives are found. "backprop": through the operations of the solver. "checkpoint",
             "symplectic_adjoint" and "reversible" give the same numbers from the states alone, stage by stage, or from
             the end; "continuous_adjoint" solves the adjoint equation backwards and is as exact as the solver.
@@ -89,7 +95,9 @@ def _solution(
     check_start(x0)
     times = instants_of(t, x0.shape[:-1]).to(x0.device)
     journey = Journey(problem_of(field, method, compiled), times.detach(), step, tolerance, asked)
-    if journey.embedded_order is not None:
+    adaptive = journey.embedded_order is not None
+    check_tolerance(tolerance, step, method, adaptive)
+    if adaptive:
         tolerance.check(x0)
     else:
         journey.ask(x0.detach())
@@ -116,7 +124,7 @@ def _marched(gradient: str, journey: Journey, start: Tensor, keep: bool) -> tupl
     if not start.numel():
         return unmoved(start)
     x, marched = follow(gradient, journey, start, keep)
-    lost = gradient == "backprop" and journey.shared and bool((marched.status != DONE).any())
+    lost = gradient == "backprop" and journey.shared and int(marched.status.max()) != DONE
     if not lost or not x.requires_grad or transformed():
         return x, marched
     x, again = follow("checkpoint", journey, start, keep=False)
@@ -130,7 +138,7 @@ def odeint(
     *,
     method: str | Integrator = "rk4",
     step: Number | None = None,
-    tolerance: Tolerance = _DEFAULT,
+    tolerance: Tolerance = DEFAULT,
     gradient: str = "backprop",
     events: Sequence[Event] = (),
     compiled: bool = False,
@@ -170,7 +178,8 @@ def _advice(status: Status, tolerance: Tolerance) -> str:
     if status == "minimum step":
         return (
             "The tolerance asks for smaller steps than floating point, or Tolerance(shortest=...), has: the field "
-            "jumps there, or the solution leaves for infinity; give a larger relative and absolute error, or an event."
+            "jumps there, or the solution leaves for infinity; give a larger relative and absolute error, or an event. "
+            "Or an event follows its start at once, as when a ball comes to rest: go on with the field of the rest."
         )
     return (
         "The states, the field or the function of an event became NaN or infinite there: look for a division by zero, "

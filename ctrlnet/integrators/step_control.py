@@ -52,8 +52,10 @@ class Tolerance:
             raise UsageError(f"{self} cannot be met: 0 <= shortest < longest, in seconds.")
 
     def allowed(self, x: Tensor, end: Tensor) -> Tensor:
-        """The error allowed in each coordinate of a step from x to `end`, (..., n)."""
-        return float(self.absolute) + float(self.relative) * torch.maximum(x.abs(), end.abs())
+        """√n times the error allowed in each coordinate of a step from x to `end`, (..., n)."""
+        root = math.sqrt(x.shape[-1])
+        most = x.abs() if end is x else torch.maximum(x.abs(), end.abs())
+        return most.mul_(root * float(self.relative)).add_(root * float(self.absolute))
 
     def check(self, x: Tensor) -> None:
         """Refuse errors smaller than the rounding of the states.
@@ -70,20 +72,22 @@ class Tolerance:
 
 
 def error_norms(error: Tensor, allowed: Tensor) -> Tensor:
-    """Root mean square of error/allowed over each state's coordinates, (r, n) to (r, 1); infinite for NaN.
+    """Root mean square over each state's coordinates of the error over what is allowed, (r, n) to (r, 1).
 
     A step is accepted where it is at most 1.
+
+    Args:
+        allowed: as `Tolerance.allowed` gives it, √n times.
     """
-    norms = torch.linalg.vector_norm(error / allowed, dim=-1, keepdim=True) / math.sqrt(error.shape[-1])
-    finite: Tensor = norms.nan_to_num(nan=math.inf, posinf=math.inf)
-    return finite
+    norms: Tensor = torch.linalg.vector_norm(error / allowed, dim=-1, keepdim=True)
+    return norms
 
 
 def step_factors(error: Tensor, previous: Tensor, exponent_order: int, held: Tensor | None) -> Tensor:
     """Factors on the step sizes of the PI controller,  0.9 e_n^(-(kI+kP)/k) e_{n-1}^(kP/k)  within [0.2, 10], (r, 1).
 
     Args:
-        error, previous: norms of this and of the last accepted step.
+        error, previous: norms of this and of the last accepted step, above 0; an infinite one shrinks by the smallest.
         exponent_order: k, the embedded order plus one.
         held: where the step may not grow: a rejected one, and the one that follows it; None for nowhere.
 
@@ -92,27 +96,27 @@ def step_factors(error: Tensor, previous: Tensor, exponent_order: int, held: Ten
     Source: Gustafsson, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, 1991;
     exponents: Hairer and Wanner, Solving Ordinary Differential Equations II, 2nd ed., section IV.2.
     """
-    # an exact step grows by the largest factor, without dividing by zero; an infinite error shrinks by the smallest
-    factor = SAFETY * error.clamp(min=1e-10).pow(-(INTEGRAL + PROPORTIONAL) / exponent_order)
-    factor = (factor * previous.clamp(min=1e-10).pow(PROPORTIONAL / exponent_order)).clamp(SMALLEST, LARGEST)
+    shrinking, growing = -(INTEGRAL + PROPORTIONAL) / exponent_order, PROPORTIONAL / exponent_order
+    factor = error.pow(shrinking).mul_(previous.pow(growing)).mul_(SAFETY).clamp_(SMALLEST, LARGEST)
     return factor if held is None else torch.where(held, factor.clamp(max=1.0), factor)
 
 
 @torch.no_grad()
-def first_steps(rate: TimeField, t: Tensor, x: Tensor, span: Tensor, order: int, tolerance: Tolerance) -> Tensor:
-    """Sizes and signs of the first steps over the intervals `span`, (r, 1), from two evaluations.
+def first_steps(
+    rate: TimeField, t: Tensor, x: Tensor, slope: Tensor, span: Tensor, order: int, tolerance: Tolerance
+) -> Tensor:
+    """Sizes and signs of the first steps over the intervals `span`, (r, 1), from the slope at (t, x) and another.
 
     Source: Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, 2nd ed., section II.4.
     """
     allowed, long = tolerance.allowed(x, x), span.abs()
-    slope = rate(t.to(x.dtype), x)
     size, speed = error_norms(x, allowed), error_norms(slope, allowed)
     trial = torch.where(torch.minimum(size, speed) < 1e-5, 1e-6, 0.01 * size / speed).to(span.dtype)
-    trial = torch.copysign(torch.minimum(trial, long).clamp(min=1e-300), span)
-    ahead = rate((t + trial).to(x.dtype), x + trial.to(x.dtype) * slope)
-    bend = error_norms(ahead - slope, allowed) / trial.abs()
-    steepest = torch.maximum(speed, bend)
-    step = torch.where(steepest <= 1e-15, (1e-3 * trial.abs()).clamp(min=1e-6), (0.01 / steepest) ** (1 / (order + 1)))
-    step = torch.minimum(torch.minimum(100 * trial.abs(), step), long)
+    trial = torch.minimum(trial, long).clamp_(min=1e-300)
+    signed = trial.copysign(span)
+    ahead = rate((t + signed).to(x.dtype), torch.addcmul(x, signed.to(x.dtype), slope))
+    steepest = torch.maximum(speed, error_norms(ahead - slope, allowed) / trial)
+    step = torch.where(steepest <= 1e-15, (1e-3 * trial).clamp_(min=1e-6), (0.01 / steepest).pow(1 / (order + 1)))
+    step = torch.minimum(torch.minimum(100 * trial, step), long)
     step = torch.where(step > 0, step, 1e-6 * long)  # false for NaN too: the first step then finds out
-    return torch.copysign(step, span)
+    return step.copysign(span)

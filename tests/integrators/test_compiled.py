@@ -155,7 +155,7 @@ def test_pullback_equals_autograd() -> None:
     start = x.clone().requires_grad_()
     step = method.step(rate, 0.0, start, 0.1, None)
     exact = torch.autograd.grad(step.x, (start, *parameters), to)
-    plain = pulled(method, rate, 0.0, x, 0.1, None, parameters, to, ())
+    plain = pulled(method, rate, 0.0, x, 0.1, None, parameters, to, (), 1)
     for one, other, wanted in zip(quick, plain, exact, strict=True):
         assert one is not None
         assert other is not None
@@ -181,3 +181,20 @@ def test_by_the_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         weights = list(network.parameters())
         assert torch.allclose(gradients(plain, *weights), gradients(quick, *weights), rtol=1e-10, atol=1e-12)
     assert not graphs._said
+
+
+@pytest.mark.parametrize("method", ["midpoint", "ab2"])
+def test_checkpoint_goes_back_over_blocks_of_steps(method: str) -> None:
+    """Seven steps to the first instant and five to the next: blocks, single steps and a start made anew."""
+    rate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    swing = timed(lambda t, x: torch.stack([x[..., 1], -rate * torch.sin(x[..., 0]) + torch.cos(3 * t) * x[..., 0]], -1))
+    x0 = states(4, 2).requires_grad_()
+    found = []
+    for how in ({}, {"gradient": "checkpoint", "compiled": True}):
+        end = odeint(swing, x0, [0, 0.7, 1.2], method=method, step=0.1, **how)
+        first = torch.autograd.grad(end.square().sum(), [x0, rate], create_graph=True)
+        second = torch.autograd.grad(sum(one.square().sum() for one in first), [x0, rate])
+        found.append([end, *first, *second])
+    assert not graphs._said
+    for plain, quick in zip(*found, strict=True):
+        assert torch.allclose(plain, quick, rtol=1e-10, atol=1e-12)

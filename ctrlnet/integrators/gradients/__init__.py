@@ -10,12 +10,13 @@ derivative goes back over the accepted steps, which are constants:
     reversible          the graph of one step                   yes         methods with an inverse, equal steps
     continuous_adjoint  the graph of one f                      as solver   plain fields, no events
 
-Exact means: equal to backprop up to rounding. Second derivatives of all of them are exact, and take the memory of
-backprop; those of "continuous_adjoint" are thus the second derivatives of the discrete solution, unlike the first.
+Exact means: equal to backprop up to rounding. Second and higher derivatives of all of them are exact, and take the
+memory of backprop; those of "continuous_adjoint" are thus of the discrete solution, unlike the first.
 `Solution.dense` carries derivatives with backprop alone. `solve` keeps all steps for it; `odeint` keeps what the mode
 needs.
 
-Where steps are compiled, "checkpoint" and "reversible" go back in compiled steps, the others in plain evaluations.
+Where steps are compiled, "checkpoint" and "reversible" go back in compiled steps, the first in blocks of five, of which
+it keeps the first state alone; the others go back in plain evaluations.
 The field must give the same values when it is asked again: no random numbers inside.
 """
 

@@ -132,6 +132,11 @@ def _is_full(cell: CellType) -> bool:
         return False
 
 
+def apart(x: Tensor) -> Tensor:
+    """The same numbers, where a graph begins; where derivatives go on beyond it, as a view."""
+    return x.view_as(x) if torch.is_grad_enabled() and x.requires_grad else x.detach().requires_grad_()
+
+
 class Standing(NamedTuple):
     """The tensors with respect to which a recomputed step is differentiated, and the context it is computed in."""
 
@@ -145,11 +150,13 @@ class Standing(NamedTuple):
 
 
 def standing(parameters: Sequence[Tensor]) -> Standing:
-    """Leaves stand for themselves, other tensors are replaced by leaves wherever the field uses them.
+    """Leaves stand for themselves, other tensors are replaced by `apart` ones wherever the field uses them.
 
-    Derivatives then end there, and do not run through what made those tensors once for every step.
+    Derivatives then end there, and do not run through what made those tensors once for every step. Where derivatives
+    are to go on beyond, leaves are replaced too, so that what comes to them in other ways does not count twice.
     """
-    inputs = [one if one.is_leaf else one.detach().requires_grad_() for one in parameters]
+    alone = not torch.is_grad_enabled()
+    inputs = [one if one.is_leaf and alone else apart(one) for one in parameters]
     table = {id(old): new for old, new in zip(parameters, inputs, strict=True) if new is not old}
     return Standing(inputs, _Exchange(table) if table else nullcontext())
 

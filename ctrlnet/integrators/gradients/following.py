@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.autograd.function import once_differentiable
 
 from ctrlnet.errors import UsageError
-from ctrlnet.integrators.gradients.capture import captured, standing
+from ctrlnet.integrators.gradients.capture import apart, captured, standing
 from ctrlnet.integrators.gradients.grid import Grid, grid_of
 from ctrlnet.integrators.gradients.modes import Trip
-from ctrlnet.integrators.gradients.walking import leaf
 from ctrlnet.integrators.graphs import transformed
 from ctrlnet.integrators.marching import Journey, Marched
 
@@ -66,7 +64,7 @@ class _Followed(torch.autograd.Function):
 class _Derivatives(torch.autograd.Function):
     """The derivatives of a trip as a function of those of the answers, the start and the parameters.
 
-    Their own derivatives are found by autograd through the same steps once more, which takes its memory.
+    Their own derivatives, of every order, are found by autograd through the same steps once more, with its memory.
     """
 
     @staticmethod
@@ -76,12 +74,11 @@ class _Derivatives(torch.autograd.Function):
         return _shaped(made, cotangent, x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *wanted: Tensor | None) -> tuple[Tensor | None, ...]:
         cotangent, x, *_ = ctx.saved_tensors
-        made: Trip = ctx.made
+        made, again = ctx.made, torch.is_grad_enabled()
         inputs, context = standing(made.parameters)
-        cotangent, start = leaf(cotangent), leaf(made.grid.start)
+        cotangent, start = apart(cotangent), apart(x.reshape(made.grid.start.shape))
         with torch.enable_grad(), context:
             answers, of = made.grid.replayed(start), made.grid.wanted(cotangent)
             values, weights = [value for _, value in answers], [of(one) for one, _ in answers]
@@ -95,7 +92,7 @@ class _Derivatives(torch.autograd.Function):
         second: tuple[Tensor | None, ...] = (None,) * len(targets)
         if pairs:
             ones, wants = zip(*pairs, strict=True)
-            second = torch.autograd.grad(ones, targets, wants, allow_unused=True)
+            second = torch.autograd.grad(ones, targets, wants, allow_unused=True, create_graph=again)
         of_start = None if second[1] is None else second[1].reshape(x.shape)
         return (None, second[0], of_start, *second[2:])
 

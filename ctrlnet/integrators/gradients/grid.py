@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ctrlnet.integrators.compiled import stepping
+from ctrlnet.integrators.compiled import repeated, stepping
 from ctrlnet.integrators.marching import Journey, separable
 from ctrlnet.integrators.moves import Asked, Move, Problem, answered
 from ctrlnet.integrators.runge_kutta import RungeKutta
@@ -48,21 +48,17 @@ class Grid:
 
     def wanted(self, cotangent: Tensor) -> Wanted:
         """What answers there are in the flat ones (t b + crossings, n), or their cotangents."""
-        n = self.start.shape[-1]
         if self.shared:
             whole = cotangent.reshape(self.instants, *self.start.shape)
             return lambda asked: whole[asked.slots]
-        size = self.instants * len(self.start)
-        by_row = cotangent[:size].reshape(self.instants, -1, n).transpose(0, 1).reshape(size, n)
-        flat = torch.cat([by_row, cotangent[size:]])
-        return lambda asked: flat[asked.slots]
+        return lambda asked: cotangent[asked.slots]
 
     @property
     def first(self) -> Asked:
         """The start among the answers."""
         if self.shared:
             return Asked(None, None, 0)
-        return Asked(None, None, torch.arange(len(self.start), device=self.start.device) * self.instants)
+        return Asked(None, None, torch.arange(len(self.start), device=self.start.device))
 
     def local(self, move: Move) -> Problem:
         """The problem as the rows of a step see it, also where the field cannot be asked about some rows alone."""
@@ -82,7 +78,7 @@ class Grid:
     @cached_property
     def _separable(self) -> bool:
         assert isinstance(self.t, Tensor)
-        return separable(self.problem.rate, self.t, self.start)
+        return separable(self.problem.rate, self.t, self.start, self.problem.slope(self.t, self.start, None))
 
     def replayed(self, start: Tensor) -> Answers:
         """All answers once more, with the derivatives of the operations."""
@@ -92,7 +88,7 @@ class Grid:
             problem, here = self.local(move), _of(move.rows, x)
             before = None if carry is None or not self.begins else tuple(_of(move.rows, one) for one in carry)
             before = problem.begin(move.t, here) if move.fresh else before
-            done = problem.method.step(problem.given, move.t, here, move.h, before)
+            done = repeated(problem.method, problem.given, move.t, here, move.h, before, move.steps)
             again = move._replace(x=here, before=before, end=done.x, after=done.carry)
             answers += [(asked, answered(problem, again, asked)) for asked in move.asked]
             x = _put(move.rows, x, done.x)

@@ -50,7 +50,11 @@ def require_served(gradient: str, journey: Journey) -> None:
             f"gradient='checkpoint', 'backprop'{_or_reversible(journey)}, or a method for plain fields."
         )
     if gradient == "continuous_adjoint" and journey.events:
-        raise UsageError("gradient='continuous_adjoint' knows no events; give gradient='checkpoint' or 'backprop'.")
+        raise UsageError(
+            "gradient='continuous_adjoint' knows no events: it solves the adjoint equation from instant to instant for "
+            "all states at once, and events come at times of each state's own. Give gradient='checkpoint' or "
+            "'symplectic_adjoint', exact and with the memory of the states alone, or 'backprop'."
+        )
 
 
 def _or_reversible(journey: Journey) -> str:
@@ -88,14 +92,14 @@ class Trip:
         }
         return ways[self.gradient](x, keep)
 
-    def _march(self, x: Tensor, keep: bool, kept: Callable[[Move], Move]) -> Marched:
+    def _march(self, x: Tensor, keep: bool, kept: Callable[[Move], Move], blocks: bool = False) -> Marched:
         moves = self.grid.moves
 
         def both(move: Move) -> Move:
             moves.append(kept(move))
             return move if keep else moves[-1]
 
-        return self.journey.march(x, both)
+        return self.journey.march(x, both, blocks and not keep)
 
     def _checkpoint(self, x: Tensor, keep: bool) -> Marched:
         return self._stepwise(x, keep, Retraced)
@@ -105,7 +109,7 @@ class Trip:
 
     def _stepwise(self, x: Tensor, keep: bool, pull: Callable[[Grid, Standing], Pull]) -> Marched:
         grid = self.grid
-        marched = self._march(x, keep, self._slim)
+        marched = self._march(x, keep, self._slim, blocks=pull is Retraced)
         finite = not grid.shared or bool((marched.reached == grid.instants).all())
         moves = grid.moves if finite else [_finite(move) for move in grid.moves]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ctrlnet.integrators.compiled import CompiledPullback
+from ctrlnet.integrators.compiled import CompiledPullback, repeated
 from ctrlnet.integrators.gradients.capture import Standing
 from ctrlnet.integrators.gradients.grid import Answers, Grid
 from ctrlnet.integrators.gradients.walking import Pulled, differentiated, leaf
@@ -31,14 +31,14 @@ class Retraced:
             return self._retraced(move, end, after, asked)
         for one, cotangent in asked:
             end = end + cotangent if one.which is None else end.index_add(0, one.which, cotangent)
-        return _pulled(move, self._compiled(move.t, move.x, move.h, move.before, end, after))
+        return _pulled(move, self._compiled(move.t, move.x, move.h, move.before, end, after, move.steps))
 
     def _retraced(self, move: Move, end: Tensor, after: Sequence[Tensor], asked: Answers) -> Pulled:
         problem, x = self.grid.local(move), leaf(move.x)
         before = tuple(leaf(one) for one in move.before or ())
         with torch.enable_grad(), self.known.context:
             carry = problem.begin(move.t, x) if move.fresh else (before or None)
-            done = problem.method.step(problem.given, move.t, x, move.h, carry)
+            done = repeated(problem.method, problem.given, move.t, x, move.h, carry, move.steps)
             again = move._replace(x=x, before=carry, end=done.x, after=done.carry)
             outputs = [(answered(problem, again, one), cotangent) for one, cotangent in asked]
         outputs += [(done.x, end), *zip(done.carry or (), after, strict=False)]
