@@ -68,8 +68,8 @@ def check_options(step: Any, tolerance: Any, gradient: Any) -> None:
     if not isinstance(tolerance, Tolerance):
         raise UsageError(f"tolerance is {tolerance!r}; give ctrlnet.Tolerance(relative=1e-6, absolute=1e-8).")
     if gradient not in GRADIENTS:
-        hint = nearest(str(gradient), GRADIENTS)
-        raise UsageError(f"No gradient is named {gradient!r}. {hint} Allowed: {', '.join(map(repr, GRADIENTS))}.")
+        hint = " ".join(filter(None, [nearest(str(gradient), GRADIENTS), "Allowed:"]))
+        raise UsageError(f"No gradient is named {gradient!r}. {hint} {', '.join(map(repr, GRADIENTS))}.")
 
 
 def check_tolerance(tolerance: Tolerance, step: Number | None, method: str | Integrator, adaptive: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class Solution:
         statuses: that of each state of the batch, (...), as its place in this list.
         events: for each event where it happened.
         dense: the solution between the steps, a function of time; None where no step was
-            finished, and from `odeint`.
+            finished, from `odeint`, and after pickling.
         steps, rejected: the most steps that any state took, and tried in vain.
         sample_steps: steps of each state, (...).
     """
@@ -69,6 +69,10 @@ class Solution:
     steps: int
     rejected: int
     sample_steps: Tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without `dense`, which needs the field, and that is often a closure."""
+        return {**self.__dict__, "dense": None}
 
     def samples(self, status: str) -> Tensor:
         """Indices (k, batch dimensions) of the states of the batch that ended so.

@@ -41,7 +41,16 @@ def check_field(field: Any) -> None:
         )
     if not callable(field):
         raise UsageError(f"The field is {field!r}; give a function of states (..., n) with values (..., n).")
-    if isinstance(field, (Timed, torch.nn.Module)) or torch.compiler.is_compiling():  # they hide their signature
+    if torch.compiler.is_compiling():
+        return
+    if isinstance(field, Timed):
+        if not isinstance(field.function, torch.nn.Module) and (problem := misfit(field.function, 2)):
+            raise UsageError(
+                f"The timed field cannot be called with time and state: {problem}. It maps (t, x) to x'; a function of "
+                "the state alone is given without ctrlnet.timed."
+            )
+        return
+    if isinstance(field, torch.nn.Module):  # they hide their signature
         return
     if problem := misfit(field, 1):
         raise UsageError(

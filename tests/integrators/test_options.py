@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,3 +73,12 @@ def test_implicit_methods_iterate_as_they_are(method: str, caplog: pytest.LogCap
             plain, quick = both(gradient)
             assert all(torch.equal(one, other) for one, other in zip(plain, quick, strict=True))
     assert len([one for one in caplog.records if "run as they are" in one.message]) == 1
+
+
+def test_a_solution_goes_to_another_process_without_its_dense_output() -> None:
+    solution = solve(lambda x: -x, torch.ones(3, 2), [0, 1], step=0.1)
+    again = pickle.loads(pickle.dumps(solution))
+    assert solution.dense is not None
+    assert again.dense is None
+    assert torch.equal(again.x, solution.x)
+    assert again.status == "done"

@@ -237,6 +237,7 @@ def test_a_field_that_writes_into_its_states_is_refused(method: str) -> None:
         ({"field": lambda x: None}, ShapeError, "to a NoneType"),
         ({"field": lambda t, x: x}, UsageError, r"ctrlnet\.timed"),
         ({"field": lambda t, x: x, "method": "dopri5"}, UsageError, r"ctrlnet\.timed"),
+        ({"field": timed(lambda x: x)}, UsageError, "time and state"),
         ({"field": plant()}, UsageError, "ClosedLoop"),
         ({"field": 3}, UsageError, "give a function"),
         ({"gradient": "adjoint"}, UsageError, "Allowed: 'backprop'"),
