@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from digits import Outcome, Training
 from pages import median, percent, train_all, write_table
 
-DEPTHS = (10, 50)
+DEPTHS = (10, 20, 30, 50)
 SEEDS = range(5)
 
 
