@@ -35,6 +35,7 @@ FORMULAS = {
     "tanh": ("tanh a", "1 - f²"),
     "relu": ("max(a, 0)", "step(a)"),
     "abs": ("absolute value of a", "2 step(a) - 1"),
+    "floor": ("the greatest whole number <= a; of a whole number k both k - 1 and k", "jump(a - f)"),
     "power": ("aᵖ, p an integer from 3 to 64", "p aᵖ⁻¹"),
     "sqrt": ("√a; undefined where a can be negative", "1/(2f), unbounded where a can be 0"),
     "log": ("ln a; undefined where a can be 0 or less", "1/a"),
@@ -52,10 +53,14 @@ FORMULAS = {
 # Of every group of operations its name for users, and the table of the tracer that holds it.
 GROUPS = {
     "arithmetic and elementary functions": "ARITHMETIC",
+    "rounding and remainders": "ROUNDING",
     "comparisons, logic and choices": "COMPARISONS",
     "sums, extrema and norms": "REDUCTIONS",
+    "orders and running values": "ORDERING",
+    "distances": "DISTANCES",
     "activations": "ACTIVATIONS",
     "matrix products": "MATRICES",
+    "convolution and pooling": "CONVOLUTION",
     "small linear systems": "SOLVING",
     "normalisation, in `eval` mode": "NORMALIZATION",
     "linear maps of entries": "LINEAR",
@@ -130,7 +135,7 @@ def _names(group: str) -> set[str]:
 
     holder = movements if hasattr(movements, group) else aten
     found = {str(operation).removeprefix("aten.") for operation in getattr(holder, group)}
-    private = re.compile(r"^_?(native_|unsafe_|efficient)?|(_kernel|_forward|_interface|_ex|_)$")
+    private = re.compile(r"^_?(native_|unsafe_|efficient)?|(_kernel|_forward|_interface|_ex|_with_indices|_)$")
     public = {private.sub("", name) for name in found}
     return {name for name in public if "backward" not in name}
 

@@ -45,7 +45,6 @@ class DisturbedFlow(Flow):
 
     def __init__(self, f: Evaluator, policy: Evaluator, period: Fraction, D: Interval) -> None:
         super().__init__(f, policy, period, D)
-        self.c = middle(D)
         self.q = (D - self.c).T
         self.d = slice(f.n - D.shape[1], f.n)
 
@@ -68,14 +67,20 @@ class DisturbedFlow(Flow):
         """L, at means in boxes (B, k), from A + C over D."""
         if (mean.lo <= self.D.lo).all() and (mean.hi >= self.D.hi).all():
             return first
-        at_c = self.f(beside(held.hull, held.control, self.c), 1)
-        H, (A, C) = hessian(held.far, self.f.n), self.by_state(jacobian(at_c), held.gain)
-        total = A + C
-        for j in range(self.f.n)[self.d]:
-            A, C = self.by_state(Interval(H.lo[:, j].transpose(2, 0, 1), H.hi[:, j].transpose(2, 0, 1)), held.gain)
-            P, i = middle(A + C), j - self.d.start
-            total = total + P * (mean - self.c)[:, i] + (A + C - P) * self.q[i]
+        total, changes = self.by_mean(held, first)
+        for j, P in enumerate(changes):
+            total = total + P * (mean - self.c)[:, j]
         return first.within(total)
+
+    def by_mean(self, held: Held, first: Interval) -> tuple[Interval, list[Interval]]:
+        """[A + C](Z, U, c) + sum_j ([N_j] - P_j) (D_j - c_j), and P_j in the middle of [N_j]."""
+        at_c = self.f(beside(held.hull, held.control, self.c), 1)
+        H, total, changes = hessian(held.far, self.f.n), self.turn(jacobian(at_c), held.gain), list[Interval]()
+        for i, j in enumerate(range(self.f.n)[self.d]):
+            N = self.turn(Interval(H.lo[:, j].transpose(2, 0, 1), H.hi[:, j].transpose(2, 0, 1)), held.gain)
+            changes.append(middle(N))
+            total = total + (N - changes[-1]) * self.q[i]
+        return total, changes
 
     def _rest(self, held: Held, jet: Interval) -> Interval:
         """w (B, n); `jet` is that of f at B x U x {c}."""

@@ -29,28 +29,30 @@ taken at different times: a product is a mean over these of products of members 
 product. That holds of every term by itself. A + C + (T/2) A (A + C + ...), evaluated as it stands, may be too narrow:
 A X + A' Y with different A, A' of a box need not be in the box times the sum of the boxes of X and Y.
 
+Apart. Let x and y be solutions from B under any u and v of U, and w = (x(0) - y(0), u - v). Then x' - y' = A (x - y)
++ C w with A as above and C = (0, df/du) over Z and U. So all of the above, but the last formula, holds with w for e,
+(I, 0) for I and (A, df/du) for A + C: the policy's slopes, a wide box at a kink, have no part in it.
+
 Source: Moore, Interval Analysis (1966), ch. 11; Nedialkov, Jackson, Corliss, Validated solutions of initial value
 problems, Appl. Math. Comput. 105 (1999); Clarke, Optimization and Nonsmooth Analysis (1983), Thms 2.3.7, 2.3.9.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctrlnet.checker import symbolic
 from ctrlnet.checker.document import fields
 from ctrlnet.checker.enclosures import hessian, jacobian, outer
-from ctrlnet.checker.equilibrium import ADVICE
 from ctrlnet.checker.functions import Elementary
 from ctrlnet.checker.graph import read_graph
-from ctrlnet.checker.interval import Interval, Mask, down, stack, up
+from ctrlnet.checker.interval import Interval, Mask, choose, down, stack, up
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.leaves import middle
-from ctrlnet.checker.report import Rejected, Unreadable
+from ctrlnet.checker.report import Unreadable
 from ctrlnet.checker.statement import NONE
 
 GROWTHS = 30
@@ -77,7 +79,7 @@ class Flow:
     """The map x -> x(T), called like an `Evaluator`; NaN where a solution is not shown to exist. D has shape (1, k)."""
 
     def __init__(self, f: Evaluator, policy: Evaluator, period: Fraction, D: Interval = NONE) -> None:
-        self.f, self.policy, self.n, self.D = f, policy, policy.n, D
+        self.f, self.policy, self.n, self.D, self.c = f, policy, policy.n, D, middle(D)
         self.T, self.half, self.sixth = (Interval.of([value]) for value in (period, period**2 / 2, period**3 / 6))
         self.over = [Interval.of([period / (k + 1)]) for k in range(TERMS + 1)]
 
@@ -120,17 +122,34 @@ class Flow:
         return jet[0].T, jet[1 : 1 + self.n], second
 
     def slopes(self, held: Held) -> tuple[Interval, Interval, Interval, Interval]:
-        """I, L = A + C, the rest r of the series, and N, each (n, n, B): x(T) - y(T) = (I + T (L + r)) (x - y)(0)."""
-        A, C = self.by_state(jacobian(held.far[: 1 + self.f.n]), held.gain)
-        identity = np.broadcast_to(np.eye(self.n)[:, :, None], A.shape)
+        """I, L = A + C, the rest r of the series, and N: x(T) - y(T) = (I + T (L + r)) (x - y)(0), each (n, p, B)."""
+        derivative = jacobian(held.far[: 1 + self.f.n])
+        A, C = self.by_state(derivative, held.gain)
+        identity = np.broadcast_to(np.eye(self.n, C.shape[1])[:, :, None], C.shape)
         unit = Interval(identity, identity)
         M = contained(unit, lambda m: unit + (product(A, m) + C) * since(self.T), (0, 1))
         N = product(A, M) + C
-        term, last, rest = A + C, N, Interval.of([Fraction(0)])
+        first = term = self.turn(derivative, held.gain)
+        last, rest = N, Interval.of([Fraction(0)])
         for k in range(1, TERMS + 1):
             term, last = product(A, term) * self.over[k], product(A, last) * self.over[k]
             rest = rest + (term if k < TERMS else last)
-        return unit, A + C, rest, N
+        return unit, first, rest, N
+
+    def apart(self, held: Held) -> tuple[Interval, list[Interval]]:
+        """S and P_1, ..., P_k: (x - y)(T) = (S + sum_j P_j (m_j - c_j)) (x - y, u - v)(0), each (n, n + m, B)."""
+        m, boxes = len(held.gain.lo), len(held.hull.lo)
+        itself = np.broadcast_to(np.eye(m, self.n + m, self.n)[:, :, None], (m, self.n + m, boxes))
+        held = held._replace(gain=Interval(itself, itself))
+        unit, first, rest, _ = self.slopes(held)
+        at_c, changes = self.by_mean(held, first)
+        known = np.asarray(np.isfinite(at_c.lo) & np.isfinite(at_c.hi))
+        mean = choose(known, at_c, ~known, first, first)
+        return unit + (mean + rest) * self.T, [(P * self.T).replaced(~known, 0.0, 0.0) for P in changes]
+
+    def by_mean(self, held: Held, first: Interval) -> tuple[Interval, list[Interval]]:
+        """L = L_c + sum_j P_j (m_j - c_j) for the mean m of d(t): L_c and every P_j. Without disturbance L itself."""
+        return first, []
 
     def _curved(self, held: Held) -> Interval:
         """The same, by the derivatives of f2 too."""
@@ -143,8 +162,13 @@ class Flow:
         return (unit + (first + rest) * self.T).within(taylor)
 
     def by_state(self, derivative: Interval, gain: Interval) -> tuple[Interval, Interval]:
-        """The derivative (n, n + m + k, B) by x, and by u times the gain, each (n, n, B)."""
+        """The derivative (n, n + m + k, B) by x, (n, n, B), and by u times the gain (m, p, B), (n, p, B)."""
         return derivative[:, : self.n], product(derivative[:, self.n : self.n + len(gain.lo)], gain)
+
+    def turn(self, derivative: Interval, gain: Interval) -> Interval:
+        """A + C (n, p, B), A in the first n columns."""
+        A, C = self.by_state(derivative, gain)
+        return stack([A + C[:, : self.n], C[:, self.n :]], axis=1)
 
 
 def evaluators(graphs: Mapping[str, Any], n: int, k: int, elementary: Elementary) -> dict[str, Evaluator]:
@@ -156,22 +180,6 @@ def evaluators(graphs: Mapping[str, Any], n: int, k: int, elementary: Elementary
         raise Unreadable(f"V must have size 1 and f size {n}")
     inputs = {"V": (V, n), "policy": (policy, n), "f": (f, n + policy.size + k)}
     return {name: Evaluator(*inputs[name], elementary) for name in content}
-
-
-def vanishing(V: Evaluator, flow: Flow, at: Sequence[Fraction]) -> None:
-    """f(x*, pi(x*), d) = 0 for all d, V(x*) = 0 and grad V(x*) = 0, as identities of exact forms."""
-    algebra, f, policy = symbolic.Algebra(), flow.f.graph, flow.policy.graph
-    try:
-        u = symbolic.values(policy, at, algebra)[policy.output]
-        free = [algebra.free(i) for i in range(flow.f.n - len(at) - len(u))]
-        field = symbolic.values(f, [*at, *u, *free], algebra)[f.output]
-        found = symbolic.values(V.graph, at, algebra)
-        gradient = symbolic.gradient(V.graph, found, algebra)
-    except symbolic.Undetermined as reason:
-        raise Rejected(f"at the equilibrium: {reason}") from reason
-    for name, forms in (("f", field), ("V", found[V.graph.output]), ("grad V", gradient)):
-        if any(forms):
-            raise Rejected(f"{name} is not identically zero at the equilibrium; {ADVICE}")
 
 
 def contained(start: Interval, image: Callable[[Interval], Interval], axes: tuple[int, ...]) -> Interval:

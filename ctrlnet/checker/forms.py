@@ -6,7 +6,7 @@ are one atom and cancel identically. The empty form is zero. A form that is not 
 
 A free quantity, a disturbance say, is an atom too, and what is concluded holds for all its values. An atom is one
 number: that an expression is defined (no division by a form that happens to be zero) and that no switch `select` is at
-zero, where it has two values, is for the enclosures around the state to show.
+zero and no `floor` at a whole number, where they have two values, is for the enclosures around the state to show.
 """
 
 from __future__ import annotations
@@ -117,3 +117,12 @@ class Algebra:
         if sign == 0:
             raise Undetermined("a switch ('select') between two values is at zero")
         return self.atom("select", *x)
+
+    def floor(self, a: Form) -> Form:
+        """The greatest whole number below a."""
+        value = rational(a)
+        if value is None:
+            return self.atom("floor", a)
+        if value.denominator == 1:
+            raise Undetermined("a rounding ('floor') is at a jump")
+        return self.combination((value.numerator // value.denominator, ONE))

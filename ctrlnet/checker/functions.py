@@ -2,8 +2,8 @@
 
 A row gives ranges over an interval x, y being the range of the function itself; they may hold one entry for all. At a
 kink that x touches, by equality too, the first derivative is Clarke's hull and the second is unbounded, which no later
-test survives. Where the function is not locally Lipschitz (sqrt at 0) the first is unbounded too. Where it is undefined
-(log of what may not be positive) the value is NaN, whatever its derivatives are.
+test survives. Where the function is not locally Lipschitz (sqrt at 0, floor at a whole number) the first is unbounded
+too. Where it is undefined (log of what may not be positive) the value is NaN, whatever its derivatives are.
 
 Source: Clarke, Optimization and Nonsmooth Analysis (1983), section 2.3.
 """
@@ -151,6 +151,20 @@ def kink(x: Interval) -> Interval:
     return unbounded(constant(0.0), ~((x.lo > 0) | (x.hi < 0)))
 
 
+def whole(x: Interval) -> Interval:
+    """Range of the greatest whole number <= x, which is both k - 1 and k where x = k. The float before a bound that is
+    2^53 or more in size is at least 1 less, where k - 1 may round to k."""
+    low = np.minimum(np.ceil(x.lo) - 1.0, np.nextafter(x.lo, -np.inf))
+    return Interval(low, np.floor(x.hi)).undefined(np.isnan(x.lo) | np.isnan(x.hi))
+
+
+def steps(x: Interval) -> Interval:
+    """Derivatives of floor: 0 between whole numbers, unbounded where x touches one."""
+    y = whole(x)
+    with np.errstate(invalid="ignore"):
+        return unbounded(constant(0.0), ~(y.hi - y.lo == 0))
+
+
 class Function(NamedTuple):
     """Ranges of a function and of its derivatives over x: value(x, elementary), first(x, y), second(x, y)."""
 
@@ -201,6 +215,7 @@ FUNCTIONS: dict[str, Function] = {
         lambda x, y, e: slope(x, -1.0, 1.0),
         lambda x, y, e: kink(x),
     ),
+    "floor": Function(lambda x, e: whole(x), lambda x, y, e: steps(x), lambda x, y, e: steps(x)),
 }
 
 

@@ -26,7 +26,7 @@ MANY = -1
 ARITY = {
     **dict.fromkeys(("input", "constant"), 0),
     **dict.fromkeys(("take", "linear", "sum", "norm", "power"), 1),
-    **dict.fromkeys(("neg", "square", "sqrt", "relu", "abs"), 1),
+    **dict.fromkeys(("neg", "square", "sqrt", "relu", "abs", "floor"), 1),
     **dict.fromkeys(("sin", "cos", "tanh", "atan", "exp", "log", "softplus", "erf"), 1),
     **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), 2),
     "select": 3,

@@ -61,11 +61,11 @@ def flow(
         (base, e), x = rays.state(box), slice(len(at))
         field = rays.along(F, base, e, nothing(e))
         value = rays.along(V, base[:, :, x], e[:, :, x], field.quotient)
-        found = every(_positive(value.quotient), _positive(-(value.motion + value.quotient * rate)))
+        found = every(positive(value.quotient), positive(-(value.motion + value.quotient * rate)))
         return found._replace(proved=found.proved & ~unknown(span(field.quotient)))
 
     for part in faces(trees, at, around, D, effort):
-        settle(part, "V > 0 and g.F + rate V < 0 along the rays from x*", test, effort, _chunk(V, F))
+        settle(part, "V > 0 and g.F + rate V < 0 along the rays from x*", test, effort, chunk(V, F))
 
 
 def step(
@@ -82,10 +82,10 @@ def step(
         following = rays.along(F, base, e, still).quotient
         here = rays.along(V, base[:, :, x], e[:, :, x], still[:, :, x]).quotient
         there = rays.along(V, base[:, :, x], following, still[:, :, x]).quotient
-        return every(_positive(here), _positive(here * factor - there))
+        return every(positive(here), positive(here * factor - there))
 
     for part in faces(trees, at, around, D, effort):
-        settle(part, "V > 0 and V(F) < (1 - kappa) V along the rays from x*", test, effort, _chunk(V, F))
+        settle(part, "V > 0 and V(F) < (1 - kappa) V along the rays from x*", test, effort, chunk(V, F))
     whole = Leaves(stack([around, D], 1), np.array([ord("p")], np.uint8), np.zeros(1, np.int64))
     settle(whole, "F maps R into X", lambda box: _inside(F, box, X), effort, F.chunk(1))
 
@@ -97,7 +97,7 @@ def _vanishing(rays: Rays, V: Evaluator, F: Evaluator, resting: Sequence[Fractio
         raise Rejected(f"V or F does not have its value at the equilibrium identically; {ADVICE}")
 
 
-def _chunk(V: Evaluator, F: Evaluator) -> int:
+def chunk(V: Evaluator, F: Evaluator) -> int:
     return min(V.chunk(1, F.n), F.chunk(1))
 
 
@@ -109,7 +109,7 @@ def _inside(F: Evaluator, box: Interval, X: Interval) -> Outcome:
     return Outcome(np.asarray(proved), np.asarray(refuted), size)
 
 
-def _positive(form: Interval) -> Outcome:
+def positive(form: Interval) -> Outcome:
     """That a form of size 1 is positive on all rays; refuted where it is not on any."""
     values = span(form)[:, 0]
     size = np.maximum(np.abs(form.lo[1:, :, 0]), np.abs(form.hi[1:, :, 0])).T

@@ -10,9 +10,10 @@ as V > level on leaves 'x', (x, m) is in a leaf 'p' or x in R. On 'p' the soluti
 e = x - x*, by Taylor and mean values by rows (f(., pi(.), d), V and grad V vanish at x* identically)
 V(x) = e'H e / 2, x(T) - x* = A e, V(x(T)) = e'A'KAe / 2, H in Hess V over R, A in the slopes of x -> x(T) over R, K in
 Hess V over a box around R and x(T): H and q H - A'K A positive definite, for each part of D that m may be in, give
-0 < V(x), V(x(T)) < q V(x) for x != x*. Hence x(T) is in S, and so on: V(x(kT)) -> 0. On the boxes 'p', finitely many, V
-is above one c > 0, so x(kT) is in R from some k on, where V >= c |e|^2 for another c: x(kT) -> x*. There
-x(kT + t) - x* = (I + t N) (x(kT) - x*) with bounded N (flow.py), so x(t) -> x*.
+0 < V(x), V(x(T)) < q V(x) for x != x*; where V has a kink at x*, "rays" give it (held.py). Hence x(T) is in S, and so
+on: V(x(kT)) -> 0. On the boxes 'p', finitely many, V is above one c > 0, so x(kT) is in R from some k on, where V >=
+c |e|^2, or c |e|, for another c: x(kT) -> x*. There x(kT + t) - x* is (I + t N) (x(kT) - x*) with bounded N, or ((I, 0)
++ t N) (x(kT) - x*, u - pi(x*)) with |u - pi(x*)| <= c |x(kT) - x*| (flow.py), so x(t) -> x*.
 
 Source: Nesic, Teel, Carnevale, Explicit computation of the sampling period in emulation of controllers for nonlinear
 sampled-data systems, IEEE Trans. Automatic Control 54 (2009), for the setting.
@@ -27,7 +28,8 @@ from ctrlnet.checker import equilibrium
 from ctrlnet.checker.disturbed_flow import DisturbedFlow
 from ctrlnet.checker.document import fields, number, numbers
 from ctrlnet.checker.enclosures import ZERO, above
-from ctrlnet.checker.flow import Flow, evaluators, vanishing
+from ctrlnet.checker.flow import Flow, evaluators
+from ctrlnet.checker.held import clause
 from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.leaves import Outcome, every
 from ctrlnet.checker.maps import step
@@ -63,13 +65,10 @@ class SampledStability(Statement):
             raise Rejected("period and level must be positive, rate times period between 0 and 1")
         content = fields(proof, ("equilibrium", "interior"), "the proof")
         self.factor, level = enclosed([1 - self.rate * self.period, self.level])
-        interior = self.interior(content["interior"], "pxe")
-        around = equilibrium.neighbourhood(content["equilibrium"], self.at, self.lower, self.upper)
+        interior, block = self.interior(content["interior"], "pxe"), content["equilibrium"]
+        around = equilibrium.neighbourhood(block, self.at, self.lower, self.upper, kinked=True)
         equilibrium.placed(interior, around, self.at)
-        vanishing(self.V, self.flow, self.at)
-        equilibrium.step(self.V, self.flow, around, self.D, self.X, self.factor)
-        if not self.flow.stays(around, self.X).all():
-            raise Rejected("solutions from the box R around x* are not proved to stay in the box of the statement")
+        clause(self.V, self.flow, self.at, block, around, self.X, self.effort, self.factor)
         yield Goal(interior.of_kind("x"), "V > level on an excluded leaf", lambda box: above(self.V, box, level))
         yield Goal(interior.of_kind("p"), "x(t) in X, V > 0 and V(x(T)) < q V on a proved leaf", self._decrease, 2)
 

@@ -75,6 +75,12 @@ def _chosen(a: Algebra, x: Sequence[Form], y: Form, _: int) -> Sequence[Form]:
     return [ZERO, ONE, ZERO] if sign > 0 else [ZERO, ZERO, ONE]
 
 
+def _flat(a: Algebra, x: Sequence[Form], y: Form, _: int) -> Sequence[Form]:
+    if rational(x[0]) is None:
+        raise kink("floor")
+    return [ZERO]
+
+
 RULES: dict[str, Rule] = {
     "sin": _elementary("sin", lambda a, x, y: a.elementary("cos", x)),
     "cos": _elementary("cos", lambda a, x, y: a.combination((-1, a.elementary("sin", x)))),
@@ -90,6 +96,7 @@ RULES: dict[str, Rule] = {
     "sqrt": Rule(lambda a, x, _: a.sqrt(x[0]), lambda a, x, y, _: [a.reciprocal(a.combination((2, y)))]),
     "norm": Rule(lambda a, x, _: a.norm(x), _unit),
     "select": Rule(lambda a, x, _: a.select(x), _chosen),
+    "floor": Rule(lambda a, x, _: a.floor(x[0]), _flat),
     "relu": _piecewise("relu", [1], [0]),
     "abs": _piecewise("abs", [1], [-1]),
     "maximum": _piecewise("maximum", [1, 0], [0, 1]),

@@ -31,7 +31,7 @@ def centred(a: Form) -> Interval:
 
 def _peaks(A: Array, q: Array) -> Array:
     inner = 2 * q < -A
-    return np.where(inner, A * (A / np.where(inner, -4 * q, 1.0)), np.maximum(A + q, 0.0))
+    return np.where(inner, 0.25 * A * (A / np.where(inner, -q, 1.0)), np.maximum(A + q, 0.0))
 
 
 def tight(a: Form) -> Interval:

@@ -9,7 +9,7 @@ Smooth functions: smooth.py.
 Kinks. relu is convex and 0 at 0: relu(d) is in k d + [0, max(-k l, (1 - k) u)] for d in [l, u] and any k in [0, 1], so
 max(a, b) = b + relu(a - b) is in k a + (1 - k) b + [0, max(-k l, (1 - k) u)] where a - b is in [l, u]. Its derivatives
 are between a' and b' where a = b is possible, and a'' has no bound there. A switch that may be zero takes both values,
-and has no derivatives.
+and has no derivatives; nor has floor where it jumps.
 
 The form of a value is replaced by its natural enclosure where that is narrower, or undefined.
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from ctrlnet.checker import taylor
 from ctrlnet.checker.forward import Jet, Jets, parts
-from ctrlnet.checker.functions import FUNCTIONS, Elementary, Function, powers
+from ctrlnet.checker.functions import FUNCTIONS, Elementary, Function, powers, steps
 from ctrlnet.checker.graph import Node
 from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.jets import Evaluator
@@ -106,6 +106,8 @@ def forms(node: Node, x: list[Value], attribute: Any, natural: Interval, e: Elem
             return [negative(a) for a in larger(*map(opposite, x))]
         case "select":
             return selected(*x)
+        case "floor":
+            return stepped(x[0], natural)
         case "norm":
             return length(x[0], attribute, natural, e)
     raise NotImplementedError(f"the operation '{operation}' has no form of second order")
@@ -171,6 +173,13 @@ def selected(switch: Value, a: Value, b: Value) -> list[Form]:
     above, below = switch.range.lo > 0, switch.range.hi < 0
     value, *rest = (either(p, q, above, below) for p, q in zip(a.forms, b.forms, strict=True))
     return [value, *(taylor.unbounded(d, ~(above | below)) for d in rest)]
+
+
+def stepped(a: Value, y: Interval) -> list[Form]:
+    """floor, of range y: constant where the argument touches no whole number."""
+    jumps = ~np.isfinite(steps(a.range).hi)
+    value, *rest = zero(a).forms
+    return [constant(y, value.n), *(taylor.unbounded(form, jumps) for form in rest)]
 
 
 def opposite(a: Value) -> Value:

@@ -45,6 +45,13 @@ def _either_branch(values: list[Tensor], scales: list[Tensor], value: Tensor, at
     return torch.where(undecided, scales[1] + scales[2] + distance, chosen)
 
 
+def _either_side(values: list[Tensor], scales: list[Tensor], value: Tensor, attribute: Any) -> Tensor:
+    """Where rounding may carry the argument past a whole number, the next one is right too."""
+    agreement = AGREEMENT[value.dtype]
+    undecided = (values[0] - values[0].round()).abs() <= agreement * scales[0]
+    return value.abs() + undecided / agreement
+
+
 SCALES: dict[str, Scale] = {
     "take": _moved("take"),
     "concatenate": _moved("concatenate"),
@@ -64,6 +71,7 @@ SCALES: dict[str, Scale] = {
     "log": lambda values, scales, value, _: value.abs() + scales[0] / values[0].abs(),
     "norm": _moved("norm"),
     "select": _either_branch,
+    "floor": _either_side,
     **dict.fromkeys(("sin", "cos", "tanh", "relu", "abs", "atan", "softplus"), _bounded_slope),
     "erf": lambda values, scales, value, _: 2 * scales[0],
 }

@@ -16,26 +16,35 @@ class Contents:
     """The entries of the memory behind a tensor; None where nothing is known."""
 
     def __init__(self, tensor: Tensor):
-        with torch._C.DisableTorchFunction():
-            count = tensor.untyped_storage().nbytes() // tensor.element_size()
-        self.entries: list[Entry | None] = [None] * count
+        self.entries: list[Entry | None] = [None] * _count(tensor)
 
     def put(self, tensor: Tensor, node: int) -> None:
         """The entries that `tensor` looks at are those of the node, in row-major order."""
-        for entry, place in enumerate(self._places(tensor)):
+        for entry, place in enumerate(places(tensor)):
             self.entries[place] = (node, entry)
 
     def get(self, graph: Graph, tensor: Tensor) -> int | None:
         """The node of what `tensor` looks at; None where an entry is not known."""
-        found = [self.entries[place] for place in self._places(tensor)]
+        found = [self.entries[place] for place in places(tensor)]
         known = [entry for entry in found if entry is not None]
         if len(known) < len(found):
             return None
         runs = itertools.groupby(known, key=lambda entry: entry[0])
         return graph.concatenate([graph.take(node, [i for _, i in run]) for node, run in runs])
 
-    def _places(self, tensor: Tensor) -> list[int]:
-        """Where in memory the entries of a tensor are; torch refuses to write where two are in one place."""
-        numbers = torch.arange(len(self.entries))
-        places = numbers.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
-        return [int(place) for place in places.reshape(-1).tolist()]
+
+def places(tensor: Tensor) -> list[int]:
+    """Where in memory the entries of a tensor are.
+
+    Two may be in one place. Which of them is written last is torch's choice; it refuses most such writes, but not those
+    by an index or a mask.
+    """
+    numbers = torch.arange(_count(tensor))
+    found = numbers.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
+    return [int(place) for place in found.reshape(-1).tolist()]
+
+
+def _count(tensor: Tensor) -> int:
+    """Entries of the memory behind a tensor."""
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage().nbytes() // tensor.element_size()

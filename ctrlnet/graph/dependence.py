@@ -15,7 +15,22 @@ from ctrlnet.graph.expression import Graph, Node
 Reads = list[int]  # of every entry: a number whose i-th bit says whether the entry reads input i
 
 ENTRYWISE = {
-    *("add", "sub", "mul", "div", "maximum", "minimum", "select", "neg", "square", "power", "sqrt", "abs", "relu"),
+    *(
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "maximum",
+        "minimum",
+        "select",
+        "neg",
+        "square",
+        "power",
+        "sqrt",
+        "abs",
+        "relu",
+        "floor",
+    ),
     *("sin", "cos", "tanh", "atan", "exp", "log", "softplus", "erf"),
 }
 

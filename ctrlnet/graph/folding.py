@@ -9,6 +9,11 @@ from fractions import Fraction
 Rational = Callable[[Fraction], Fraction | None]
 
 
+def whole_part(a: Fraction) -> Fraction | None:
+    """⌊a⌋ where it does not jump: at a whole number it takes both sides."""
+    return Fraction(math.floor(a)) if a.denominator > 1 else None
+
+
 def square_root(a: Fraction) -> Fraction | None:
     """√a where a is the square of a rational."""
     if a < 0:
@@ -27,6 +32,7 @@ UNARY: dict[str, Rational] = {
     "square": lambda a: a * a,
     "relu": lambda a: max(a, Fraction(0)),
     "abs": abs,
+    "floor": whole_part,
     "sqrt": square_root,
     "sin": _only(0, 0),
     "cos": _only(0, 1),

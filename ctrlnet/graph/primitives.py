@@ -5,7 +5,8 @@ for every argument the node of its adjoint, given the adjoint `bar` of the resul
     ā = (∂f/∂a)ᵀ f̄.
 At a kink the derivative of relu is `step`, whose value is the Clarke hull [0, 1] where the argument can be zero;
 `jump`, the derivative of `step` and of `jump`, is zero away from zero and unbounded there. The gradient of the norm
-is `unit`, in the unit ball where the norm can be zero. `select` has a jump in the direction of its condition.
+is `unit`, in the unit ball where the norm can be zero. `select` has a jump in the direction of its condition, `floor`
+at every whole number k, where its value is the set {k - 1, k}.
 """
 
 from __future__ import annotations
@@ -96,6 +97,11 @@ def _select_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[in
     zero = graph.constant([0] * node.size)
     height = graph.binary("mul", graph.binary("sub", a, b), graph.unary("jump", c))
     return graph.binary("mul", height, bar), graph.select(c, bar, zero), graph.select(c, zero, bar)
+
+
+def _floor_slope(graph: Graph, a: int, floor: int) -> int:
+    """jump(a - ⌊a⌋): zero between whole numbers; at one of them, k, ⌊a⌋ may be k and the argument zero."""
+    return graph.unary("jump", graph.binary("sub", a, floor))
 
 
 def _power_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
@@ -191,6 +197,7 @@ PRIMITIVES: dict[str, Primitive] = {
         _unary(torch.abs),
         _derivative(lambda graph, a, f: graph.binary("sub", _twice(graph, graph.unary("step", a)), _ones(graph, a))),
     ),
+    "floor": Primitive(_unary(torch.floor), _derivative(_floor_slope)),
     "power": Primitive(lambda values, p: values[0] ** p, _power_adjoint),
     "sqrt": Primitive(_unary(torch.sqrt), _derivative(lambda graph, a, f: _inverse(graph, _twice(graph, f)))),
     "log": Primitive(_unary(torch.log), _derivative(lambda graph, a, f: _inverse(graph, a))),
@@ -224,11 +231,15 @@ PRIMITIVES: dict[str, Primitive] = {
 
 
 def evaluate(graph: Graph, outputs: list[int], x: Tensor) -> list[Tensor]:
-    """Plain floating-point values of the outputs at states of shape (..., n): evidence, not proof."""
+    """Plain floating-point values of the outputs at states of shape (..., n): evidence, not proof.
+
+    What does not depend on the state is computed once, not for every state.
+    """
     values: dict[int, Tensor] = {}
     for number in graph.reachable(outputs):
         node = graph.nodes[number]
         arguments = [x] if node.operation == "input" else [values[argument] for argument in node.arguments]
-        value = PRIMITIVES[node.operation].evaluate(arguments, node.attribute).to(x)
-        values[number] = value.expand(*x.shape[:-1], node.size)
-    return [values[output] for output in outputs]
+        batch = max((argument.shape[:-1] for argument in arguments), key=len, default=())
+        arguments = [argument.expand(*batch, -1) for argument in arguments]
+        values[number] = PRIMITIVES[node.operation].evaluate(arguments, node.attribute).to(x)
+    return [values[output].expand(*x.shape[:-1], -1) for output in outputs]

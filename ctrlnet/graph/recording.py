@@ -13,7 +13,7 @@ from ctrlnet.graph.aten import HANDLERS, Traced
 from ctrlnet.graph.aten import movements as m
 from ctrlnet.graph.aten.traced import broadcast, number, truth
 from ctrlnet.graph.expression import Graph
-from ctrlnet.graph.refusals import CONSTANT, IN_PLACE, LEAVES, RANDOM, UNUSED, refusal
+from ctrlnet.graph.refusals import CONSTANT, FLOATS, IN_PLACE, LEAVES, RANDOM, UNUSED, refusal
 from ctrlnet.graph.replay import mapped, moved
 from ctrlnet.graph.tensors import Tensors, leaves
 
@@ -143,7 +143,7 @@ class Tracer(TorchDispatchMode):
         if result.dtype == torch.bool:
             return self.known.remember_all(func, result, truth(self.graph, given))
         if not result.is_floating_point() and self.known.depends(args[0]):
-            raise refusal(func, f"a conversion to {result.dtype} truncates")
+            raise refusal(func, f"a conversion to {result.dtype} truncates; {FLOATS}")
         if not result.is_floating_point():
             return result  # an integer made of constants is what torch says
         return self.known.remember_all(func, self._rounded(result), number(self.graph, given))

@@ -18,26 +18,43 @@ IN_PLACE = (
 )
 CONSTANT = "of constants alone: compute it before, outside of the function, and use its numbers"
 RANDOM = "a random operation, such as dropout in training mode; call .eval() and draw nothing inside the function"
-INTEGER = "an integer made of the state; write floating-point numbers, as in torch.where(c, 1.0, 0.0)"
+FLOATS = "write floating-point numbers, as in torch.trunc(x) or torch.where(c, 1.0, 0.0)"
+INTEGER = f"an integer made of the state; {FLOATS}"
 TRUTHS = "arithmetic on truth values; write torch.where(c, 1.0, 0.0)"
 COMPLEX = "complex numbers; write real and imaginary parts"
 ALIAS = "a tensor made of the state's memory behind torch's back"
 UNKNOWN = "a tensor that was never filled, or a place, a count or a code taken from the state"
-UNUSED = "a matrix is inverted, and the result not used: where it is singular an error decides"
+PLACE = "an index taken from the state, or by sort or topk; max and sort give values, torch.where compares and chooses"
+MASK = (
+    "a mask made of the state picks a varying number of entries; write torch.where(mask, a, b), or y[mask] = v with "
+    "one number v"
+)
 LEAVES = (
     "the state's number leaves torch: control flow, numpy or a Python number; write branch-free torch code of x, "
     "such as torch.where"
 )
+INSTEAD = {  # of operations that are asked for, and have no rule
+    **dict.fromkeys(("argmax", "argmin", "searchsorted", "bucketize", "nonzero", "mode"), PLACE),
+    **dict.fromkeys(("masked_select", "masked_scatter"), MASK),
+    "_local_scalar_dense": LEAVES,
+    "sinc": "a quotient without a value at zero; write a polynomial there, by torch.where",
+    "_scaled_dot_product_flash_attention_for_cpu": "write softmax(Q @ K.mT / d ** 0.5, -1) @ V",
+}
+UNUSED = "a matrix is inverted, and the result not used: where it is singular an error decides"
 
 ADVICE = (
     "Rewrite it with arithmetic, powers, sin, cos, atan2, exp, log and their kin, activations, abs, min, max, clamp, "
-    "torch.where and comparisons, sums, norms, matrix products, small linear solves, stack, cat and indexing."
+    "floor and remainder, torch.where and comparisons, sums, norms, sorted values, matrix products, small linear "
+    "solves, stack, cat and indexing."
 )
 
 
 def refusal(func: Any, detail: str = "") -> UnsupportedOperation:
     """The error for one operation of the user's function."""
-    name = str(func) if isinstance(func, torch._ops.OpOverload) else f"Tensor.{func.__name__}"
+    overload = isinstance(func, torch._ops.OpOverload)
+    name = str(func) if overload else f"Tensor.{func.__name__}"
+    if overload and detail != CONSTANT:
+        detail = INSTEAD.get(func.overloadpacket.__name__, detail)
     why = f" ({detail})" if detail else ""
     return UnsupportedOperation(f"No proof rule for the operation {name}{why}, used at {_users_line()}. {ADVICE}")
 

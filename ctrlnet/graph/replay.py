@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ctrlnet.graph.aten import Traced
 from ctrlnet.graph.aten.movements import INDEXED, ZEROING
-from ctrlnet.graph.aten.traced import number
+from ctrlnet.graph.aten.traced import broadcast, number, where
 from ctrlnet.graph.expression import Graph
-from ctrlnet.graph.refusals import refusal
+from ctrlnet.graph.refusals import MASK, PLACE, refusal
 from ctrlnet.graph.tensors import Tensors, leaves
 
 aten = torch.ops.aten
@@ -48,6 +48,9 @@ def moved(known: Tensors, func: Any, args: Sequence[Any], kwargs: dict[str, Any]
 
 def mapped(known: Tensors, func: Any, args: Sequence[Any], kwargs: dict[str, Any], shape: tuple[int, ...]) -> Traced:
     """An affine operation A v + b: b is its result at v = 0, column i of A what the i-th unit vector adds to it."""
+    chosen = masked(known, args) if func.overloadpacket is aten.index_put and not kwargs else None
+    if chosen is not None:
+        return chosen
     graph, place = known.graph, _place(known, func, args)
     positions = [i for i, a in enumerate(args) if isinstance(a, Tensor) and i != place]
     nodes = [number(graph, known.traced(args[i])).node for i in positions]
@@ -64,11 +67,27 @@ def mapped(known: Tensors, func: Any, args: Sequence[Any], kwargs: dict[str, Any
     return Traced(graph.binary("add", node, graph.constant(offset.numpy())), shape)
 
 
+def masked(known: Tensors, args: Sequence[Any]) -> Traced | None:
+    """y[mask] = v with truth values made of the state: v where the mask holds, else y; None for any other index.
+
+    v must be one number, as v[mask] would have as many entries as the mask has true ones.
+    """
+    y, indices, v, *accumulate = args
+    (mask,) = indices if len(indices) == 1 else (None,)
+    if mask is None or mask.dtype != torch.bool or not known.depends(mask) or v.numel() != 1 or any(accumulate):
+        return None
+    holds, shape = known.traced(mask), tuple(y.shape)
+    spread = Traced(holds.node, (*holds.shape, *(1,) * (y.dim() - mask.dim())), holds.truth)
+    value = Traced(known.traced(v).node, ())
+    return broadcast(known.graph, where(known.graph, spread, value, known.traced(y)), shape)
+
+
 def _place(known: Tensors, func: Any, args: Sequence[Any]) -> int | None:
     """The position of the argument that says where to look; it must be a constant."""
     place = INDEXED.get(func.overloadpacket)
-    if place is not None and any(known.depends(tensor) for tensor in leaves(args[place])):
-        raise refusal(func, "an index taken from the state")
+    looked = [] if place is None else [tensor for tensor in leaves(args[place]) if known.depends(tensor)]
+    if looked:
+        raise refusal(func, MASK if any(tensor.dtype == torch.bool for tensor in looked) else PLACE)
     return place
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ctrlnet.graph.aten import Traced
 from ctrlnet.graph.constants import Constant
-from ctrlnet.graph.contents import Contents
+from ctrlnet.graph.contents import Contents, places
 from ctrlnet.graph.expression import Graph
 from ctrlnet.graph.refusals import ALIAS, COMPLEX, INTEGER, TRUTHS, UNKNOWN, refusal
 
@@ -133,13 +133,19 @@ class Tensors:
             self._given.add(address)
 
     def owned(self, tensor: Any) -> bool:
-        """Whether a write changes floating-point tensors of this function alone, all of which are known."""
+        """Whether a write changes floating-point tensors of this function alone, all of which are known.
+
+        Not where two entries of the tensor share a place.
+        """
         if not isinstance(tensor, Tensor) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
             return False
         address = _address(tensor)
+        if address in self._made and id(tensor) not in self._seen:
+            self.traced(tensor)
         seen = [self._seen[seen][0] for seen, _ in self._memory.get(address, ())]
         alike = tensor.is_floating_point() and all(other.dtype == tensor.dtype for other in seen)
-        return address in self._own and address not in self._given and alike and not self._within(tensor)
+        alone = address in self._own and address not in self._given and alike and not self._within(tensor)
+        return alone and len(set(places(tensor))) == tensor.numel()
 
     def _within(self, tensor: Tensor) -> bool:
         """Whether another piece of memory that was seen overlaps that of a tensor: an alias made by a foreign hand."""
@@ -166,11 +172,11 @@ class Tensors:
             self.remember(view, None if node is None else Traced(node, tuple(view.shape)))
 
     def unfilled(self, tensor: Any) -> bool:
-        """Whether a tensor was made to be filled, and is not yet."""
+        """Whether the values of a tensor are not known: it was made to be filled, and is not yet, or holds places."""
         if not isinstance(tensor, Tensor):
             return False
         if id(tensor) in self._seen:
-            return self._seen[id(tensor)][1] is None and _address(tensor) in self._blank
+            return self._seen[id(tensor)][1] is None
         return self._made_blank(tensor) and not self._still_zero(tensor)
 
     def writable(self, tensor: Any) -> bool:

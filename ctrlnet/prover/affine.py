@@ -1,9 +1,9 @@
 """Slope-form bounds: every node as an affine function of the box plus a remainder, one rule a primitive.
 
 Over the box x = m + h∘e with e in [-1, 1]ⁿ a node of size k is
-    value(x) in c + Σᵢ Aᵢ eᵢ + [-r, r],        and value(x) in [l, u] as well; radius >= Σᵢ |Aᵢ| + r,
-with c, Aᵢ, r >= 0 of shape (k,) for each of B boxes. `terms` stacks (c, A₁ ... Aₙ) as (B, 1+n, k); what does not
-depend on the state has terms (1, 1, k). First-order terms cancel exactly between the parts of a sum, so the error of
+    value(x) in c + Σᵢ Aᵢ eᵢ + [-r, r],        and value(x) in [l, u] as well,
+with c, r >= 0 of shape (B, k) for B boxes, and `slopes` A of shape (n, B, k); what does not depend on the state has
+A of shape (0, 1, k) and a batch of one. First-order terms cancel exactly between the parts of a sum, so the error of
 a bound is quadratic in the width of the box; products keep the sign of their diagonal quadratic terms (eᵢ² is in [0,
 1]). Every rule adds its own rounding, bounded as in `rounding`. Source: centred forms and Taylor models of first order
 (Ratschek and Rokne, Computer Methods for the Range of Functions, 1984; Makino and Berz, 2003).
@@ -11,81 +11,121 @@ a bound is quadratic in the width of the box; products keep the sign of their di
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ctrlnet.prover.bands import Band
-from ctrlnet.prover.interval import Interval, joined
-from ctrlnet.prover.rounding import above, below, finite, gamma, raised
+from ctrlnet.prover.curves import Strip
+from ctrlnet.prover.interval import Interval, entries, joined, parted_sum
+from ctrlnet.prover.rounding import TINY, UNIT, gamma, raised
 
 
 class Slope(NamedTuple):
-    terms: Tensor
+    """c, A, r and [l, u]; magnitude >= |c| + Σ|Aᵢ| + r; radius is Σ|Aᵢ| + r up to roundings, and proves nothing.
+
+    magnitude >= TINY too: γ |a| bounds a rounding, is multiplied by other sizes, and must not underflow before that.
+    """
+
+    center: Tensor
+    slopes: Tensor
     remainder: Tensor
     range: Interval
     radius: Tensor
-
-    @property
-    def center(self) -> Tensor:
-        return self.terms[:, 0]
-
-    @property
-    def magnitude(self) -> Tensor:
-        """An upper bound of |c| + Σ|Aᵢ| + r."""
-        return raised(self.center.abs() + self.radius)
+    magnitude: Tensor
 
     @property
     def constant(self) -> bool:
-        return self.terms.shape[1] == 1
+        return len(self.slopes) == 0
+
+    @property
+    def number(self) -> bool:
+        """Whether this is one float64, whatever the state."""
+        return self.constant and self.range.lower is self.range.upper
+
+    @property
+    def terms(self) -> Tensor:
+        """The rows c, A₁ ... Aₙ as (B, 1+n, k)."""
+        return torch.cat((self.center[:, None], self.slopes.transpose(0, 1)), 1)
+
+    def of(self, chosen: Tensor) -> Slope:
+        """The form over some of its boxes."""
+        center, slopes, remainder, bounds, radius, magnitude = self
+        some = (part[chosen] for part in (remainder, *bounds, radius, magnitude))
+        remainder, lower, upper, radius, magnitude = some
+        return Slope(center[chosen], slopes[:, chosen], remainder, Interval(lower, upper), radius, magnitude)
 
     def to(self, device: str) -> Slope:
         """The form on another device."""
-        bounds = Interval(self.range.lower.to(device), self.range.upper.to(device))
-        return Slope(self.terms.to(device), self.remainder.to(device), bounds, self.radius.to(device))
+        center, slopes, remainder, bounds, radius, magnitude = self
+        parts = (part.to(device) for part in (center, slopes, remainder, *bounds, radius, magnitude))
+        center, slopes, remainder, lower, upper, radius, magnitude = parts
+        return Slope(center, slopes, remainder, Interval(lower, upper), radius, magnitude)
 
 
-Form = tuple[Tensor, Tensor]  # terms, remainder
+Form = tuple[Tensor, Tensor, Tensor]  # center, slopes, remainder
 
 
-def closed(form: Form, bounds: Interval) -> Slope:
-    """Attach the range: the interval rule's result intersected with c ± (Σ|Aᵢ| + r)."""
-    terms, remainder = form
-    radius = raised(_total(terms[:, 1:].abs()) + remainder)
-    center = finite(terms[:, 0])
-    lower = torch.maximum(below(center - radius), bounds.lower)
-    return Slope(terms, remainder, Interval(lower, torch.minimum(above(center + radius), bounds.upper)), radius)
+def closed(form: Form, bounds: Interval | None = None, reach: Tensor | None = None) -> Slope:
+    """Attach the range: c ± ρ with ρ >= Σ|Aᵢ| + r, or with a smaller `reach` >= |value - c|, intersected with `bounds`.
+
+    Rounding: ρ comes out of `raised` with room for three more operations, and fl(c - h), h = ρ + 4u|c|, is at most
+    c - h + u(|c| + h), which is below c - ρ. Where a sum overflowed, |c| is infinite and c - h and c + h prove nothing.
+    """
+    center, slopes, remainder = form
+    radius, size = raised(total(slopes.abs()) + remainder), center.abs()
+    half = torch.add(radius if reach is None else torch.minimum(radius, reach), size, alpha=4 * UNIT)
+    lower, upper = center - half, center + half
+    if bounds is not None:
+        lower, upper = torch.maximum(lower, bounds.lower), torch.minimum(upper, bounds.upper)
+    magnitude = torch.add(radius, size, alpha=1 + 4 * UNIT)
+    return Slope(center, slopes, remainder, Interval(lower, upper), radius, magnitude)
 
 
-def _total(rows: Tensor) -> Tensor:
-    """The sum over axis 1, row by row: torch's reduction of a few rows takes several times as long."""
-    total, *others = rows.unbind(1) or (rows.sum(1),)
-    for row in others:
-        total = total + row
-    return total
+def known(bounds: Interval) -> Slope:
+    """What does not depend on the state, by its range; without remainder where that is one number."""
+    lower, upper = bounds
+    none = lower.new_zeros(0, *lower.shape)
+    if lower is upper:
+        nothing = torch.zeros_like(lower)
+        return Slope(lower, none, nothing, bounds, nothing, lower.abs() + TINY)
+    center = 0.5 * lower + 0.5 * upper
+    return closed((center, none, raised(torch.maximum(upper - center, center - lower))), bounds)
 
 
-def _plus(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of terms, one of which may have no slopes."""
-    if a.shape[1] == b.shape[1]:
-        return a + b
-    longer, shorter = (a, b) if a.shape[1] > b.shape[1] else (b, a)
-    return torch.cat((longer[:, :1] + shorter, longer[:, 1:].expand(max(len(a), len(b)), -1, -1)), 1)
+def total(rows: Tensor) -> Tensor:
+    """The sum over axis 0, row by row: torch's reduction of a few rows takes longer."""
+    return functools.reduce(torch.add, rows.unbind(0)) if 0 < len(rows) <= 8 else rows.sum(0)
+
+
+def _plus(a: Tensor, b: Tensor, sign: float) -> Tensor:
+    """Slopes of a ± b; what does not depend on the state has none."""
+    if not len(b):
+        return a
+    return torch.add(a, b, alpha=sign) if len(a) else sign * b
 
 
 def add(a: Slope, b: Slope, sign: float = 1.0) -> Form:
     """a ± b: terms add; one rounding a term."""
-    pad = gamma(1) * (a.magnitude + b.magnitude)
-    return _plus(a.terms, b.terms if sign > 0 else -b.terms), raised(a.remainder + b.remainder + pad)
+    remainder = torch.add(a.remainder + b.remainder, a.magnitude + b.magnitude, alpha=gamma(1))
+    return torch.add(a.center, b.center, alpha=sign), _plus(a.slopes, b.slopes, sign), raised(remainder)
+
+
+def shift(a: Slope, k: Slope, bounds: Interval, sign: float = 1.0) -> Slope:
+    """a ± k for a number k, the range given: everything but the centre stays, up to one rounding of it."""
+    size = a.magnitude + k.magnitude
+    center = torch.add(a.center, k.center, alpha=sign)
+    remainder = raised(torch.add(a.remainder, size, alpha=gamma(1)))
+    return Slope(center, a.slopes, remainder, bounds, a.radius, raised(size))
 
 
 def scale(a: Slope, k: Slope) -> Form:
     """k a with k in c ± r independent of the state: c a plus |c| r_a + r |a|."""
-    size = k.center.abs()
-    pad = gamma(2) * raised(size + k.remainder) * a.magnitude
-    return a.terms * k.terms, raised(size * a.remainder + k.remainder * a.magnitude + pad)
+    spread = torch.add(k.remainder, k.magnitude, alpha=gamma(2))
+    remainder = torch.addcmul(k.center.abs() * a.remainder, spread, a.magnitude)
+    return a.center * k.center, a.slopes * k.center, raised(remainder)
 
 
 def multiply(a: Slope, b: Slope) -> Form:
@@ -97,61 +137,66 @@ def multiply(a: Slope, b: Slope) -> Form:
     """
     if a.constant or b.constant:
         return scale(a, b) if b.constant else scale(b, a)
-    A, B, c1, c2 = a.terms[:, 1:], b.terms[:, 1:], a.center, b.center
+    A, B = a.slopes, b.slopes
     diagonal = A * B
-    slopes = c1[:, None] * B + c2[:, None] * A
-    center = c1 * c2 + 0.5 * _total(diagonal)
-    quadratic = 0.5 * _total(diagonal.abs()) + _pairs(A, B)
-    ra, rb = a.remainder, b.remainder
-    cross = a.magnitude * rb + b.magnitude * ra  # |a| holds ra, so that ra rb is counted
-    pad = gamma(4 * A.shape[1] + 8) * a.magnitude * b.magnitude
-    return torch.cat((center[:, None], slopes), 1), raised(quadratic + cross + pad)
-
-
-def _pairs(A: Tensor, B: Tensor) -> Tensor:
-    total = torch.zeros_like(A[:, 0])
-    for i in range(A.shape[1]):
+    center = torch.add(a.center * b.center, total(diagonal), alpha=0.5)
+    pad = torch.add(b.remainder, b.magnitude, alpha=gamma(4 * len(A) + 8))
+    cross = torch.addcmul(a.magnitude * pad, b.magnitude, a.remainder)  # |a| holds ra, so that ra rb is counted
+    quadratic = torch.add(cross, total(diagonal.abs()), alpha=0.5)
+    for i in range(len(A)):
         for j in range(i):
-            total = total + (A[:, i] * B[:, j] + A[:, j] * B[:, i]).abs()
-    return total
+            quadratic = quadratic + torch.addcmul(A[i] * B[j], A[j], B[i]).abs()
+    return center, torch.addcmul(a.center * B, b.center, A), raised(quadratic)
 
 
-def linear(a: Slope, weight: Tensor) -> Form:
-    """W a: terms map by W, the remainder by |W|, and rounding by γ |W| |a|."""
-    factor = gamma(weight.shape[1])
-    spread = raised(a.remainder + factor * a.magnitude)
-    return a.terms @ weight.T, raised((spread @ weight.T.abs()) * (1 + factor))
+def linear(a: Slope, weight: Tensor) -> Slope:
+    """W a: terms map by W, the remainder by |W|, and rounding by γ |W| |a|.
+
+    As |a - c| <= d, d the larger distance of c from the ends of the range, W a is within |W| d of W c, too: on wide
+    boxes that is less than the form's own radius.
+    """
+    factor, sizes = gamma(weight.shape[1]), weight.abs().T
+    distance = torch.maximum(a.range.upper - a.center, a.center - a.range.lower)
+    spreads = (torch.add(part, a.magnitude, alpha=factor) for part in (a.remainder, distance))
+    remainder, reach = (raised(part @ sizes, 1 + factor) for part in spreads)
+    return closed((a.center @ weight.T, a.slopes @ weight.T, remainder), reach=reach)
 
 
 def grouped_sum(a: Slope, groups: int) -> Form:
+    """Sums of consecutive equal parts."""
     m = a.center.shape[-1] // groups
-    spread = raised(a.remainder + gamma(m) * a.magnitude)
-    return a.terms.unflatten(-1, (groups, m)).sum(-1), raised(
-        spread.unflatten(-1, (groups, m)).sum(-1) * (1 + gamma(m))
-    )
+    spread = torch.add(a.remainder, a.magnitude, alpha=gamma(m))
+    return parted_sum(a.center, groups), parted_sum(a.slopes, groups), raised(parted_sum(spread, groups), 1 + gamma(m))
 
 
-def banded(a: Slope, band: Band) -> Form:
+def banded(a: Slope, strip: Strip) -> Form:
     """f(a) for f(z) - s z in [low, high] on the range of a:  s a + (low + high)/2 ± (high - low)/2."""
-    slope, low, high = band(*a.range)
-    middle = 0.5 * low + 0.5 * high
-    half = raised(torch.maximum(high - middle, middle - low))
-    pad = gamma(4) * (slope.abs() * a.magnitude + middle.abs())
-    terms = a.terms * slope[:, None]
-    return torch.cat((terms[:, :1] + middle[:, None], terms[:, 1:]), 1), raised(slope.abs() * a.remainder + half + pad)
+    slope, low, high = strip
+    middle = 0.5 * (low + high)
+    spread = slope.abs() * torch.add(a.remainder, a.magnitude, alpha=gamma(4))
+    remainder = torch.add(spread, high - low, alpha=0.5).add_(middle.abs(), alpha=gamma(4))
+    return torch.addcmul(middle, slope, a.center), a.slopes * slope, raised(remainder)
 
 
-def take(a: Slope, index: Sequence[int]) -> Form:
-    chosen = list(index)
-    return a.terms[:, :, chosen], a.remainder[:, chosen]
+def take(a: Slope, index: Sequence[int]) -> Slope:
+    """The entries `index`."""
+    center, slopes, remainder, bounds, radius, magnitude = a
+    parts = (entries(part, index) for part in (center, slopes, remainder, *bounds, radius, magnitude))
+    center, slopes, remainder, lower, upper, radius, magnitude = parts
+    return Slope(center, slopes, remainder, Interval(lower, upper), radius, magnitude)
 
 
-def concatenate(parts: Sequence[Slope]) -> Form:
-    batch, rows = max(len(p.terms) for p in parts), max(p.terms.shape[1] for p in parts)
-    spread = [filled(p.terms, rows).expand(batch, -1, -1) for p in parts]
-    return torch.cat(spread, -1), joined([p.remainder for p in parts])
+def concatenate(parts: Sequence[Slope]) -> Slope:
+    """Side by side."""
+    batch, n = max(len(part.center) for part in parts), max(len(part.slopes) for part in parts)
+    slopes = torch.cat([filled(part.slopes, n).expand(-1, batch, -1) for part in parts], -1)
+    center, remainder, lower, upper, radius, magnitude = (
+        joined(rows)
+        for rows in zip(*((p.center, p.remainder, *p.range, p.radius, p.magnitude) for p in parts), strict=True)
+    )
+    return Slope(center, slopes, remainder, Interval(lower, upper), radius, magnitude)
 
 
-def filled(terms: Tensor, rows: int) -> Tensor:
-    """Terms with zero slopes appended up to `rows`."""
-    return torch.nn.functional.pad(terms, (0, 0, 0, rows - terms.shape[1]))
+def filled(slopes: Tensor, n: int) -> Tensor:
+    """Slopes with zeros for axes that are missing: all of them, where the state does not enter."""
+    return slopes if len(slopes) == n else slopes.new_zeros(n, *slopes.shape[1:])

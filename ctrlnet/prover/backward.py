@@ -26,6 +26,8 @@ from torch import Tensor
 from ctrlnet.graph import Graph
 from ctrlnet.prover.rounding import gamma, raised
 
+SCALE = 2.0**800  # of the adjoints
+
 
 class Influence(Protocol):
     """The matrix J of one argument, one for each box."""
@@ -160,9 +162,13 @@ def forward_remainder(step: Step, remainders: Sequence[Tensor]) -> Tensor:
 
 
 def backward_remainder(graph: Graph, output: int, steps: Mapping[int, Step], forward: Tensor) -> Tensor:
-    """The remainder of an output (B, m) by the adjoints, or the forward one where that is less."""
+    """The remainder of an output (B, m) by the adjoints, or the forward one where that is less.
+
+    An adjoint that underflows loses its share of a remainder, which may be large. So all are SCALE times too large:
+    what underflows then is below 2⁻¹⁸⁷⁰, its share of remainders up to 1e250 below TINY; what overflows is not used.
+    """
     m = graph.size(output)
-    weights: dict[int, Tensor] = {output: torch.eye(m, dtype=forward.dtype, device=forward.device)[None]}
+    weights: dict[int, Tensor] = {output: SCALE * torch.eye(m, dtype=forward.dtype, device=forward.device)[None]}
     total, operations = torch.zeros_like(forward), 0
     for number in reversed(graph.reachable([output])):
         weight, step = weights.pop(number, None), steps.get(number)
@@ -175,5 +181,5 @@ def backward_remainder(graph: Graph, output: int, steps: Mapping[int, Step], for
             if influence is not None and argument in steps:
                 part = influence.adjoint(weight)
                 weights[argument] = weights[argument] + part if argument in weights else part
-    backward = raised(total) + gamma(operations) * forward
+    backward = raised(total / SCALE) + gamma(operations) * forward
     return torch.where(backward < forward, backward, forward)  # NaN: forward

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from ctrlnet.prover import curves
+from ctrlnet.prover.curves import Strip
 from ctrlnet.prover.interval import RULES
-from ctrlnet.prover.ranges import Interval, cosine, sine
+from ctrlnet.prover.ranges import Interval, cosine, padded, sine
 from ctrlnet.prover.rounding import ELEMENTARY, TINY, raised
 
-Band = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]  # lower, upper -> slope, low, high
+Band = Callable[[Tensor, Tensor], Strip]
 
+NARROW = 1e-9  # added to an extent, so that a chord has a slope
 WIDEST_TANGENT = 1.2  # beyond this half width a sine is bounded by its range alone
 
 
-def _extremes(
-    function: Callable[[Tensor], Tensor], slope: Tensor, points: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
+def _extremes(function: Callable[[Tensor], Tensor], slope: Tensor, points: Sequence[Tensor]) -> Strip:
     """The band of g(z) = f(z) - s z from its values at the ends and at its critical points.
 
     A critical point is known to a few units in the last place; there g is flat, so the padding for the values covers
@@ -37,36 +37,55 @@ def _extremes(
     return slope, (gap - pad).amin(0), (gap + pad).amax(0)
 
 
-def tanh_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def tanh_band(low: Tensor, high: Tensor, ends: Interval | None = None) -> Strip:
     """Chord slope s. g' = 1 - tanh² - s vanishes at ±z, tanh z = t = √(1 - s): g is t - s z at z, s z - t at -z.
 
-    t and z err by a few units in the last place, z by that much times 1/s; s times it is again a rounding of t.
+    Any s in [0, 1] will do: that of the chord, (f(u) - f(l) + ε f'(l)) / (u - l + ε), is one for a range without extent
+    too. A critical point outside the range is moved to its nearest end. t and z err by a few units in the last place, z
+    by that much times 1/s; s times it is again a rounding of t. `ends`: the values at l and u, if known.
     """
-    t_low, t_high = torch.tanh(low), torch.tanh(high)
-    chord = (t_high - t_low) / (high - low)
-    slope = torch.where(high - low > 1e-6, chord, 1 - t_low.square()).clamp(0.0, 1.0)
-    t = (1 - slope).sqrt().clamp(max=1 - 2.0**-53)
+    ends = ends or Interval(torch.tanh(low), torch.tanh(high))
+    rise = (ends.upper - ends.lower).add_(NARROW).addcmul_(ends.lower, ends.lower, value=-NARROW)
+    slope = rise.div_((high - low).add_(NARROW)).clamp_(0.0, 1.0)
+    t = (1 - slope).sqrt_().clamp_(max=1 - 2.0**-53)
     z = torch.atanh(t)
-    peak, at_low, at_high = t - slope * z, t_low - slope * low, t_high - slope * high
-    most = torch.where((z > low) & (z < high), peak, -math.inf).maximum(torch.maximum(at_low, at_high))
-    least = torch.where((-z > low) & (-z < high), -peak, math.inf).minimum(torch.minimum(at_low, at_high))
-    pad = ELEMENTARY * (t_low.abs() + t_high.abs() + t + slope * (low.abs() + high.abs() + z)) + TINY
+    values, points = (
+        (*ends, t.clamp(*ends), (-t).clamp_(*ends)),
+        (low, high, z.clamp(low, high), (-z).clamp_(low, high)),
+    )
+    at_low, at_high, peak, trough = (
+        torch.addcmul(value, slope, point, value=-1) for value, point in zip(values, points, strict=True)
+    )
+    sizes = torch.addcmul(torch.maximum(-ends.lower, ends.upper), slope, torch.maximum(-low, high))
+    pad = sizes.mul_(2 * ELEMENTARY).add_(TINY)
+    most, least = torch.maximum(at_low, at_high).maximum(peak), torch.minimum(at_low, at_high).minimum(trough)
     return slope, least - pad, most + pad
 
 
-def square_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Chord slope l + u; g is least at s/2."""
+def tanh_strip(low: Tensor, high: Tensor) -> tuple[Strip, Interval]:
+    """Band and range, of the same two values."""
+    ends = Interval(torch.tanh(low), torch.tanh(high))
+    return tanh_band(low, high, ends), padded(*ends, ELEMENTARY, -1.0, 1.0)
+
+
+def square_band(low: Tensor, high: Tensor) -> Strip:
+    """Chord slope l + u; g is least at s/2.
+
+    There g is -s²/4, and -l u at both ends. With M = max(|l|, |u|) all are at most M², and a rounding of s changes g at
+    the ends by at most 2u M².
+    """
     slope = low + high
-    return _extremes(torch.square, slope, (low, high, 0.5 * slope))
+    pad = torch.maximum(high, -low).square_().mul_(ELEMENTARY).add_(TINY)
+    return slope, torch.sub(-pad, slope.square(), alpha=0.25), torch.addcmul(pad, low, high, value=-1)
 
 
-def exp_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def exp_band(low: Tensor, high: Tensor) -> Strip:
     """Tangent at the middle m, where g is least: s = exp(m)."""
     middle = 0.5 * low + 0.5 * high
     return _extremes(torch.exp, torch.exp(middle), (low, high, middle))
 
 
-def reciprocal_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def reciprocal_band(low: Tensor, high: Tensor) -> Strip:
     """Chord slope -1/(l u) for l u > 0; g' vanishes at ±√(l u). Unbounded where zero is inside."""
     crosses = ~((low > 0) | (high < 0))
     product = torch.where(crosses, 1.0, low * high)
@@ -74,15 +93,17 @@ def reciprocal_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return slope, torch.where(crosses, -math.inf, least), torch.where(crosses, math.inf, most)
 
 
-def relu_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l]."""
-    crosses = (low < 0) & (high > 0)
-    slope = torch.where(crosses, high / torch.where(crosses, high - low, 1.0), (low >= 0).to(low))
-    gap = torch.where(crosses, raised(torch.maximum(-slope * low, high * (1 - slope))), 0.0)
-    return slope, torch.zeros_like(low), gap
+def relu_band(low: Tensor, high: Tensor) -> Strip:
+    """Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l].
+
+    With l⁻ = max(-l, 0), u⁺ = max(u, 0) and any s in [0, 1] it is in [0, max(s l⁻, (1 - s) u⁺)]; s is u⁺/(u⁺ + l⁻).
+    """
+    left, right = (-low).clamp_(min=0.0), high.clamp(min=0.0)
+    slope = right / (left + right + TINY)
+    return slope, torch.zeros_like(low), raised(torch.maximum(slope * left, right * (1 - slope)))
 
 
-def abs_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def abs_band(low: Tensor, high: Tensor) -> Strip:
     """|z| = relu(z) + relu(-z): sign away from the kink; across it |z| - s z is in [0, max(-l - s l, u - s u)]."""
     crosses = (low < 0) & (high > 0)
     slope = torch.where(
@@ -94,51 +115,62 @@ def abs_band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _tangent_band(
-    value: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor], curvature: Callable[[Interval], Interval]
-) -> Band:
-    """Tangent at the middle m with Lagrange's remainder: f(z) - f(m) - f'(m)(z - m) in f''([l, u]) (z - m)²/2."""
+    value: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, over: Interval
+) -> Strip:
+    """Tangent at the middle m with Lagrange's remainder: f(z) - f(m) - f'(m)(z - m) in f''([l, u]) (z - m)²/2.
 
-    def band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        middle = 0.5 * low + 0.5 * high
-        width = raised(torch.maximum(high - middle, middle - low))
-        slope, bend = derivative(middle), curvature(Interval(low, high))
-        start = value(middle) - slope * middle
-        pad = ELEMENTARY * (2 + slope.abs() * (middle.abs() + width)) + TINY
-        half = raised(0.5 * width.square())
-        least, most = start + bend.lower.clamp(max=0.0) * half - pad, start + bend.upper.clamp(min=0.0) * half + pad
-        wide = ~(width < WIDEST_TANGENT)  # f'' = -f for sine and cosine: the range of f is that of -f''
-        return (
-            torch.where(wide, 0.0, slope),
-            torch.where(wide, -bend.upper, least),
-            torch.where(wide, -bend.lower, most),
-        )
-
-    return band
+    For sine and cosine f'' = -f, whose range over [l, u] is minus `over`.
+    """
+    middle = 0.5 * low + 0.5 * high
+    width = raised(torch.maximum(high - middle, middle - low))
+    slope = derivative(middle)
+    start = torch.addcmul(value(middle), slope, middle, value=-1)
+    pad = (slope.abs() * (middle.abs() + width) + 2).mul_(ELEMENTARY)
+    half = raised(0.5 * width.square())
+    least = torch.addcmul(start, over.upper.clamp(min=0.0), half, value=-1) - pad
+    most = torch.addcmul(start, over.lower.clamp(max=0.0), half, value=-1) + pad
+    wide = ~(width < WIDEST_TANGENT)
+    return slope.masked_fill(wide, 0.0), torch.where(wide, over.lower, least), torch.where(wide, over.upper, most)
 
 
-def _minus(interval: Interval) -> Interval:
-    return Interval(-interval.upper, -interval.lower)
+def sin_strip(low: Tensor, high: Tensor) -> tuple[Strip, Interval]:
+    """Tangent at the middle, and the range."""
+    over = sine(Interval(low, high))
+    return _tangent_band(torch.sin, torch.cos, low, high, over), over
 
 
-sin_band = _tangent_band(torch.sin, torch.cos, lambda a: _minus(sine(a)))
-cos_band = _tangent_band(torch.cos, lambda z: -torch.sin(z), lambda a: _minus(cosine(a)))
+def cos_strip(low: Tensor, high: Tensor) -> tuple[Strip, Interval]:
+    """Tangent at the middle, and the range."""
+    over = cosine(Interval(low, high))
+    return _tangent_band(torch.cos, lambda z: -torch.sin(z), low, high, over), over
 
 
 def range_band(rule: str) -> Band:
     """Slope zero and the interval rule's range, for functions with jumps."""
 
-    def band(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def band(low: Tensor, high: Tensor) -> Strip:
         bounds = RULES[rule]([Interval(low, high)], None)
         return torch.zeros_like(low), bounds.lower, bounds.upper
 
     return band
 
 
+def _first(strip: Callable[[Tensor, Tensor], tuple[Strip, Interval]]) -> Band:
+    return lambda low, high: strip(low, high)[0]
+
+
+# Of functions whose band and range have values in common, both.
+STRIPS: dict[str, Callable[[Tensor, Tensor], tuple[Strip, Interval]]] = {
+    "sin": sin_strip,
+    "cos": cos_strip,
+    "tanh": tanh_strip,
+}
+
 BANDS: dict[str, Band] = {
     "square": square_band,
     "sqrt": curves.sqrt_band,
-    "sin": sin_band,
-    "cos": cos_band,
+    "sin": _first(sin_strip),
+    "cos": _first(cos_strip),
     "exp": exp_band,
     "log": curves.log_band,
     "tanh": tanh_band,
@@ -148,6 +180,7 @@ BANDS: dict[str, Band] = {
     "bell": curves.bell_band,
     "relu": relu_band,
     "abs": abs_band,
+    "floor": range_band("floor"),
     "step": range_band("step"),
     "jump": range_band("jump"),
 }

@@ -37,12 +37,13 @@ def concluded(
         trees=trees,
     )
     if level is None or (claim.level_name is not None and not claim.above < level < float("inf")):
-        return _without_proof(claim, search, verdict)
+        return replace(_without_proof(claim, search, verdict), asked=_asked(claim))
     said = claim.document(level)
     data = certificate_bytes(said["statement"], said["graphs"], trees, provenance, claim.notes)
     report = check_bytes(data)
     if not report.ok:
-        return replace(verdict, reason=f"The checker did not confirm the proof: {report.reason}", report=report)
+        reason = f"The checker did not confirm the proof: {report.reason}"
+        return replace(verdict, reason=reason, report=report, asked=said)
     return replace(
         verdict,
         status="certified",
@@ -51,6 +52,14 @@ def concluded(
         report=report,
         certificate=data,
     )
+
+
+def _asked(claim: Claim) -> dict[str, Any]:
+    """What was to be proved; without a level where none was given."""
+    said = claim.document(claim.level)
+    if claim.level is None:
+        said["statement"].pop(claim.level_name, None)
+    return said
 
 
 def confirmed(claim: Claim, local: Neighbourhood) -> Neighbourhood | Verdict:

@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 
 from ctrlnet.prover import ranges
-from ctrlnet.prover.affine import filled
 from ctrlnet.prover.backward import Factor, Step, forward_remainder
 from ctrlnet.prover.bands import BANDS, Band, reciprocal_band
 from ctrlnet.prover.curves import power_band
 from ctrlnet.prover.interval import RULES
-from ctrlnet.prover.quadratic import Quadratic, closed, multiply, products
+from ctrlnet.prover.quadratic import Quadratic, closed, filled, multiply, products
 from ctrlnet.prover.ranges import Interval, integer_power
 from ctrlnet.prover.rounding import ELEMENTARY, gamma, raised
 

@@ -31,7 +31,7 @@ from ctrlnet.prover.rounding import above, below
 GROWTHS = 30  # boxes Z tried, each a little larger than what the one before swept
 GROWTH = 0.05  # of the width, at either end
 TIGHTENINGS = 2  # fewer than the checker, which has to follow
-KINKED = {"relu", "abs", "maximum", "minimum", "select", "norm"}
+KINKED = {"relu", "abs", "maximum", "minimum", "select", "floor", "norm"}
 
 
 @dataclass(frozen=True)

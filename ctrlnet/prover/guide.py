@@ -34,12 +34,6 @@ def _doubt(forms: Sequence[Slope], nearest: bool) -> tuple[Tensor, Tensor]:
     )
     chosen = standing.argmax(0) if nearest else standing.argmin(0)
     rows = torch.arange(standing.shape[1])
-    slopes = torch.stack([form.terms[:, 1:, 0] for form in forms])[chosen, rows]
+    slopes = torch.stack([form.slopes[:, :, 0].T for form in forms])[chosen, rows]
     remainder = torch.stack([form.remainder[:, 0] for form in forms])[chosen, rows]
     return slopes.abs().nan_to_num(0.0), remainder
-
-
-def form_of(form: Slope, chosen: Tensor) -> Slope:
-    """The form over some of its boxes."""
-    bounds = type(form.range)(form.range.lower[chosen], form.range.upper[chosen])
-    return Slope(form.terms[chosen], form.remainder[chosen], bounds, form.radius[chosen])

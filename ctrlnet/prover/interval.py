@@ -7,6 +7,7 @@ within theirs. NaN and infinities are legal results: they prove nothing, since e
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from ctrlnet.prover.rounding import ELEMENTARY, LEAST, TINY, above, below, finit
 
 __all__ = ["RULES", "Interval", "Rule", "enclosed", "interval_bounds", "joined", "linear"]
 
+FEW = 4  # terms of a sum that are added one by one
 
 Rule = Callable[[Sequence[Interval], Any], Interval]
 
@@ -46,11 +48,16 @@ def _neg(a: Interval) -> Interval:
 
 
 def _mul(a: Interval, b: Interval) -> Interval:
-    """The hull of the four products of ends. 0 times an unbounded end is NaN and stays so."""
-    products = torch.stack(
-        torch.broadcast_tensors(a.lower * b.lower, a.lower * b.upper, a.upper * b.lower, a.upper * b.upper)
-    )
-    return Interval(below(products.amin(0)), above(products.amax(0)))
+    """The hull of the four products of ends, of two where one factor is a number. 0 times an unbounded end is NaN."""
+    if a.lower is a.upper or b.lower is b.upper:
+        number, other = (a.lower, b) if a.lower is a.upper else (b.lower, a)
+        return _hull(number * other.lower, number * other.upper)
+    low, high = (_hull(end * b.lower, end * b.upper) for end in a)
+    return Interval(torch.minimum(low.lower, high.lower), torch.maximum(low.upper, high.upper))
+
+
+def _hull(p: Tensor, q: Tensor) -> Interval:
+    return Interval(below(torch.minimum(p, q)), above(torch.maximum(p, q)))
 
 
 def _div(a: Interval, b: Interval) -> Interval:
@@ -70,12 +77,22 @@ def linear(a: Interval, weight: Tensor) -> Interval:
     return Interval(below(value - width), above(value + width))
 
 
+def parted_sum(value: Tensor, groups: int) -> Tensor:
+    """Sums of consecutive equal parts of the last axis; of short parts entry by entry, as torch's reduction is slow."""
+    parts = value.unflatten(-1, (groups, -1))
+    total: Tensor = functools.reduce(torch.add, parts.unbind(-1)) if parts.shape[-1] <= FEW else parts.sum(-1)
+    return total
+
+
 def _sum(a: Interval, groups: int) -> Interval:
     """Sums of consecutive equal parts; not negative where no term is."""
     m = a.lower.shape[-1] // groups
-    pad = raised(gamma(m) * a.magnitude.unflatten(-1, (groups, m)).sum(-1))
-    lower, upper = (bound.unflatten(-1, (groups, m)).sum(-1) for bound in a)
+    if m <= FEW:
+        columns = (bound.unflatten(-1, (groups, m)).unbind(-1) for bound in a)
+        return functools.reduce(_add, (Interval(*pair) for pair in zip(*columns, strict=True)))
+    pad = raised(gamma(m) * parted_sum(a.magnitude, groups))
     least = torch.where(a.lower.unflatten(-1, (groups, m)).amin(-1) >= 0, 0.0, -math.inf)
+    lower, upper = (parted_sum(bound, groups) for bound in a)
     return Interval(torch.maximum(below(lower - pad), least), above(upper + pad))
 
 
@@ -124,7 +141,7 @@ def _select(c: Interval, a: Interval, b: Interval) -> Interval:
 
 
 RULES: dict[str, Rule] = {
-    "take": lambda a, index: Interval(a[0].lower[:, list(index)], a[0].upper[:, list(index)]),
+    "take": lambda a, index: Interval(*(entries(bound, index) for bound in a[0])),
     "concatenate": lambda a, _: Interval(joined([part.lower for part in a]), joined([part.upper for part in a])),
     "linear": lambda a, weight: linear(a[0], torch.as_tensor(weight, device=a[0].lower.device)),
     "sum": lambda a, groups: _sum(a[0], groups),
@@ -149,12 +166,21 @@ RULES: dict[str, Rule] = {
     "bell": lambda a, _: ranges.bell(a[0]),
     "relu": lambda a, _: Interval(a[0].lower.clamp(min=0.0), a[0].upper.clamp(min=0.0)),
     "abs": lambda a, _: ranges.magnitude(a[0]),
+    "floor": lambda a, _: ranges.floor(a[0]),
     "step": lambda a, _: ranges.step(a[0]),
     "jump": lambda a, _: ranges.jump(a[0]),
     "norm": lambda a, groups: _norm(a[0], groups),
     "unit": lambda a, groups: _unit(a[0], groups),
     "select": lambda a, _: _select(*a),
 }
+
+
+def entries(value: Tensor, index: Sequence[int]) -> Tensor:
+    """The entries `index` of the last axis; a view of consecutive ones."""
+    start = index[0]
+    if tuple(index) == tuple(range(start, start + len(index))):
+        return value[..., start : start + len(index)]
+    return value[..., list(index)]
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

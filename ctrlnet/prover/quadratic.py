@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ctrlnet.prover.affine import Slope, filled
+from ctrlnet.prover.affine import Slope
 from ctrlnet.prover.backward import Factor, Groups, Influence, Matrix, Part, Selection, Sign, Step
 from ctrlnet.prover.interval import Interval, joined
 from ctrlnet.prover.rounding import above, below, finite, gamma, raised
@@ -85,22 +85,30 @@ def closed(terms: Tensor, remainder: Tensor, bounds: Interval, n: int) -> Quadra
 
 
 def _peaks(sizes: Tensor, squares: Tensor) -> Tensor:
-    """Σᵢ max of sᵢ e + qᵢ e² over e in [-1, 1], for s >= 0; never negative."""
+    """Σᵢ max of sᵢ e + qᵢ e² over e in [-1, 1], for s >= 0; never negative.
+
+    The peak s²/(-4q) as s/4 times a quotient below 2: s² may underflow where the peak does not, and 4q overflow.
+    """
     inside = sizes < -2 * squares
-    peak = sizes.square() / torch.where(inside, -4 * squares, 1.0)
+    peak = 0.25 * sizes * (sizes / torch.where(inside, -squares, 1.0))
     return torch.where(inside, peak, sizes + squares).clamp(min=0.0).sum(1)
 
 
 def truncated(a: Quadratic) -> Slope:
     """The slope form: Qᵢᵢ eᵢ² lies in Qᵢᵢ [0, 1], half of it moves to the centre; the rest goes to the remainder."""
-    n, curvature = a.dimension, a.curvature
-    if not curvature.shape[1]:
-        return Slope(a.terms, a.remainder, a.range, raised(a.first + a.remainder))
-    squares = curvature[:, :n]
-    center = a.center + 0.5 * squares.sum(1)
-    loss = 0.5 * squares.abs().sum(1) + curvature[:, n:].abs().sum(1) + gamma(n) * a.magnitude
-    remainder = raised(a.remainder + loss)
-    return Slope(torch.cat((center[:, None], a.slopes), 1), remainder, a.range, raised(a.first + remainder))
+    n, curvature, center, remainder = a.dimension, a.curvature, a.center, a.remainder
+    if curvature.shape[1]:
+        squares = curvature[:, :n]
+        center = center + 0.5 * squares.sum(1)
+        loss = 0.5 * squares.abs().sum(1) + curvature[:, n:].abs().sum(1) + gamma(n) * a.magnitude
+        remainder = raised(remainder + loss)
+    radius = raised(a.first + remainder)
+    return Slope(center, a.slopes.transpose(0, 1), remainder, a.range, radius, raised(center.abs() + radius))
+
+
+def filled(terms: Tensor, rows: int) -> Tensor:
+    """Terms with zero rows appended up to `rows`."""
+    return torch.nn.functional.pad(terms, (0, 0, 0, rows - terms.shape[1]))
 
 
 def plus(a: Tensor, b: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ctrlnet.prover.rounding import ELEMENTARY, TINY, above, below, gamma
 
 BELL_PEAK = 2 / math.sqrt(math.pi)
+TURN = 1 / (2 * math.pi)
 RIGHT_ANGLE = math.nextafter(math.pi / 2, 2.0)  # more than π/2
 
 
@@ -37,7 +38,7 @@ def undefined_where(a: Interval, bounds: Interval) -> Interval:
 
 def padded(low: Tensor, high: Tensor, error: float, lowest: float = -math.inf, highest: float = math.inf) -> Interval:
     """[low, high] widened by the relative error of both, within the bounds that hold everywhere."""
-    low, high = low - low.abs() * error - TINY, high + high.abs() * error + TINY
+    low, high = torch.sub(low, low.abs(), alpha=error) - TINY, torch.add(high, high.abs(), alpha=error) + TINY
     return Interval(low.clamp(min=lowest), high.clamp(max=highest))
 
 
@@ -49,37 +50,37 @@ def increasing(
 
 
 def square(a: Interval) -> Interval:
-    low, high = a.lower.square(), a.upper.square()
-    crosses = (a.lower <= 0) & (a.upper >= 0)
-    least = torch.where(crosses, 0.0, below(torch.minimum(low, high)).clamp(min=0.0))
-    return Interval(least, above(torch.maximum(low, high)))
+    """z² grows with |z|."""
+    size = magnitude(a)
+    return Interval(below(size.lower.square()).clamp_(min=0.0), above(size.upper.square()))
 
 
 def magnitude(a: Interval) -> Interval:
-    least = torch.maximum(a.lower, -a.upper).clamp(min=0.0)
-    return Interval(least, a.magnitude)
+    """|z|."""
+    return Interval(torch.maximum(a.lower, -a.upper).clamp_(min=0.0), torch.maximum(a.upper, -a.lower))
 
 
 def sine(a: Interval) -> Interval:
-    return cosine(Interval(below(a.lower - math.pi / 2), above(a.upper - math.pi / 2)), shift=2.0**-52)
+    return _wave(torch.sin, a, 0.25)
 
 
-def cosine(a: Interval, shift: float = 0.0) -> Interval:
-    """cos over [l, u]: the ends, and ±1 where a multiple of π may lie inside (the index l/π carries a margin).
+def cosine(a: Interval) -> Interval:
+    return _wave(torch.cos, a, 0.0)
 
-    `shift` bounds an extra error of the argument (sin uses cos(z - π/2), whose π/2 is rounded); |cos'| <= 1.
+
+def _wave(function: Callable[[Tensor], Tensor], a: Interval, top: float) -> Interval:
+    """sin or cos over [l, u]: the ends, 1 where some 2π(k + top) may lie inside, -1 where some 2π(k + top + 1/2) may.
+
+    z/2π errs by less than 1e-9 + 1e-12 |z|, which widens [l, u]; from 1e6 on by a whole period.
     """
-    margin = 1e-9 + 1e-12 * a.magnitude
-    first, last = torch.ceil((a.lower - margin) / math.pi), torch.floor((a.upper + margin) / math.pi)
-    many = last - first >= 1
-    even, odd = torch.remainder(first, 2) == 0, torch.remainder(first, 2) == 1
-    one = last == first
-    ends = torch.stack((torch.cos(a.lower), torch.cos(a.upper)))
-    pad = ELEMENTARY + shift
-    low = torch.where(many | (one & odd), -1.0, ends.amin(0) - pad)
-    high = torch.where(many | (one & even), 1.0, ends.amax(0) + pad)
-    huge = a.magnitude >= 1e6
-    return Interval(torch.where(huge, -1.0, low).clamp(min=-1.0), torch.where(huge, 1.0, high).clamp(max=1.0))
+    size = torch.maximum(a.upper, -a.lower)
+    margin = (1e-12 * size + 1e-9).masked_fill_(size >= 1e6, 1.0)
+    first, last = torch.sub(margin, a.lower, alpha=TURN), torch.add(margin, a.upper, alpha=TURN)  # -first
+    ends = function(a.lower), function(a.upper)
+    low, high = torch.minimum(*ends) - ELEMENTARY, torch.maximum(*ends) + ELEMENTARY
+    peak = torch.floor(last - top) >= -torch.floor(first + top)
+    trough = torch.floor(last - (top + 0.5)) >= -torch.floor(first + (top + 0.5))
+    return Interval(low.masked_fill_(trough, -1.0).clamp_(min=-1.0), high.masked_fill_(peak, 1.0).clamp_(max=1.0))
 
 
 def integer_power(z: Tensor, exponent: int) -> Tensor:
@@ -131,6 +132,11 @@ def bell(a: Interval) -> Interval:
     """2/√π e^(-z²) falls with |z|."""
     size = magnitude(a)
     return padded(bell_value(size.upper), bell_value(size.lower), 3 * ELEMENTARY, 0.0, math.inf)
+
+
+def floor(a: Interval) -> Interval:
+    """⌊z⌋, of a whole number k both sides, k - 1 and k. Beyond 2⁵³ a float's neighbour is further away than k - 1."""
+    return undefined_where(a, Interval(torch.minimum(a.lower.ceil() - 1, below(a.lower)), a.upper.floor()))
 
 
 def step(a: Interval) -> Interval:

@@ -12,12 +12,16 @@ statement on R less x*, with no hole: a claim over the 2n faces of R, times D, f
 the parts of V and F that are homogeneous are the same at every size, so that a proof on a small R is as hard as the
 limit; a larger R saves boxes elsewhere.
 
+F may depend on further inputs s too, whose box depends on R and is taken as a whole: the matrices of a map
+F = x* + s (x - x*), say, of which no more is known than an enclosure over R.
+
 Where V is smooth at x*, ∇V(x*) = 0 and q_V -> 0 with t: there is no such proof, and the one by Hess V is used.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -27,7 +31,8 @@ from torch import Tensor
 
 from ctrlnet.graph import Graph, evaluate, gradient, inner_product
 from ctrlnet.prover.budget import Budget
-from ctrlnet.prover.forest import PROVED, Forest, halved, splittable
+from ctrlnet.prover.cover import Cover
+from ctrlnet.prover.forest import Forest
 from ctrlnet.prover.quotients import Quotients
 from ctrlnet.prover.ray_rules import Unsuited
 from ctrlnet.prover.slope import slope_bounds
@@ -36,8 +41,9 @@ OCTAVES = 20  # sizes of R sampled
 DIRECTIONS = 256  # rays sampled for every face
 TINY = 2.0**-18  # size of R tried first, of the largest that samples allow: kinks of a network may pass near x*
 LARGER = (0.5, 0.25, *(2.0**-k for k in range(4, 18, 2)))  # sizes tried then
-BATCH = 2048
 ALLOWANCE = 2  # a larger R may cost this many times the boxes of the tiny one
+
+Corners = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,10 @@ class RayNeighbourhood:
 
 
 class Claim(NamedTuple):
-    """V, F and the margin that must be positive, as nodes of one graph over (x, d); a rate or a kappa."""
+    """V, F and the margin that must be positive, as nodes of one graph over (x, d, s); a rate or a kappa.
+
+    around: corners of R x D x S, for those of R. axes: how many of its coordinates are those of (x, d).
+    """
 
     graph: Graph
     value: int
@@ -60,6 +69,8 @@ class Claim(NamedTuple):
     about: tuple[Fraction, ...]
     rate: Fraction | None
     kappa: Fraction | None
+    around: Callable[[Tensor, Tensor], Corners]
+    axes: int
 
     @property
     def center(self) -> Tensor:
@@ -73,29 +84,35 @@ def ray_neighbourhood(
     equilibrium: tuple[Fraction, ...],
     lower: Tensor,
     upper: Tensor,
-    disturbance: tuple[Tensor, Tensor] | None = None,
+    disturbance: Corners | None = None,
     rate: Fraction | None = None,
     kappa: Fraction | None = None,
     budget: Budget | None = None,
+    further: Callable[[Tensor, Tensor], Corners] | None = None,
 ) -> RayNeighbourhood | None:
     """The largest R tried, inside the box [lower, upper], on which the claim is proved along all rays; None if none.
 
     Args:
-        graph: over inputs (x, d); `value` is V(x), `field` is F(x, d), a flow when `rate` is given, a map for `kappa`.
+        graph: over inputs (x, d, s); `value` is V(x), `field` F(x, d, s), a flow for a `rate`, a map for a `kappa`.
         disturbance: the corners of D; None where there is no d.
         budget: limits of this search alone.
+        further: the corners of S for those of R, NaN where there is none; None where there is no s.
     """
     d = disturbance or (lower[:0], lower[:0])
-    claim = _claim(graph, value, field, equilibrium, rate, kappa)
-    half = _largest(claim, lower, upper, d)
+
+    def around(low: Tensor, high: Tensor) -> Corners:
+        s = further(low, high) if further else (low[:0], low[:0])
+        return torch.cat((low, d[0], s[0])), torch.cat((high, d[1], s[1]))
+
+    margin = _margin(graph, value, field, len(equilibrium), rate, kappa)
+    claim = Claim(*margin, equilibrium, rate, kappa, around, len(lower) + len(d[0]))
+    half = _largest(claim, lower, upper)
     if half is None:
         return None
-    return _tried(claim, half, (lower, upper), d, budget or Budget(seconds=20.0, boxes=400_000))
+    return _tried(claim, half, (lower, upper), budget or Budget(seconds=20.0, boxes=400_000))
 
 
-def _tried(
-    claim: Claim, half: Tensor, box: tuple[Tensor, Tensor], d: tuple[Tensor, Tensor], budget: Budget
-) -> RayNeighbourhood | None:
+def _tried(claim: Claim, half: Tensor, box: Corners, budget: Budget) -> RayNeighbourhood | None:
     """First a tiny R, to learn what a proof costs at least; then the largest one that costs little more."""
     started, best, spent = time.perf_counter(), None, 0
     for factor in (TINY, *LARGER):
@@ -103,7 +120,7 @@ def _tried(
         seconds = budget.seconds - (time.perf_counter() - started)
         if seconds <= 0 or boxes <= 0:
             return best
-        found = _proved(claim, half * factor, box, d, Budget(seconds, boxes))
+        found = _proved(claim, half * factor, box, Budget(seconds, boxes))
         if isinstance(found, int):
             if best is None:
                 return None
@@ -115,23 +132,23 @@ def _tried(
     return best
 
 
-def _claim(
-    given: Graph, value: int, field: int, about: tuple[Fraction, ...], rate: Fraction | None, kappa: Fraction | None
-) -> Claim:
-    """The margin, built in a copy of the graph."""
+def _margin(
+    given: Graph, value: int, field: int, n: int, rate: Fraction | None, kappa: Fraction | None
+) -> tuple[Graph, int, int, int]:
+    """A copy of the graph, with V, F and the margin in it."""
     if (rate is None) == (kappa is None):
         raise ValueError("give a rate (continuous time) or a kappa (discrete time), one of them")
-    graph, n = Graph(given.dimension), len(about)
+    graph = Graph(given.dimension)
     v, f = given.copy_into(graph, [value, field], graph.input)
     rest = graph.take(graph.input, range(n, graph.dimension))
     if rate is not None:
         slope = graph.take(gradient(graph, v), range(n))
         fall = graph.binary("add", inner_product(graph, slope, f), _scaled(graph, rate, v))
-        return Claim(graph, v, f, graph.unary("neg", fall), about, rate, kappa)
+        return graph, v, f, graph.unary("neg", fall)
     assert kappa is not None
     following = graph.concatenate([f, rest]) if graph.dimension > n else f
     (after,) = given.copy_into(graph, [value], following)
-    return Claim(graph, v, f, graph.binary("sub", _scaled(graph, 1 - kappa, v), after), about, rate, kappa)
+    return graph, v, f, graph.binary("sub", _scaled(graph, 1 - kappa, v), after)
 
 
 def _scaled(graph: Graph, factor: Fraction, node: int) -> int:
@@ -141,18 +158,18 @@ def _scaled(graph: Graph, factor: Fraction, node: int) -> int:
 # ---- where to try: evidence from samples ---------------------------------------------------------------------------
 
 
-def _largest(claim: Claim, lower: Tensor, upper: Tensor, d: tuple[Tensor, Tensor]) -> Tensor | None:
+def _largest(claim: Claim, lower: Tensor, upper: Tensor) -> Tensor | None:
     """Half widths of the largest R of its shape on which, and on all smaller ones, the claim holds at samples."""
     generator, reach = torch.Generator().manual_seed(0), torch.minimum(claim.center - lower, upper - claim.center)
-    near = 2.0**-20 * reach * _directions(len(reach), generator)
-    level = evaluate(claim.graph, [claim.value], _states(claim, near, d, generator))[0]
+    near, directions = 2.0**-20 * reach, _directions(len(reach), generator)
+    level = evaluate(claim.graph, [claim.value], _states(claim, near, directions, generator))[0]
     if not bool((level > 0).all()):
         return None
-    extent = (near.abs() / level).amax(0)
+    extent = ((near * directions).abs() / level).amax(0)
     half = extent * (reach / extent).amin()
-    offsets = half * _directions(len(reach), generator)
+    directions = _directions(len(reach), generator)
     for step in range(OCTAVES, -1, -1):
-        x = _states(claim, 2.0**-step * offsets, d, generator)
+        x = _states(claim, 2.0**-step * half, directions, generator)
         v, margin = evaluate(claim.graph, [claim.value, claim.margin], x)
         if not bool(((v > 0) & (margin > 0)).all()):
             return None if step == OCTAVES else 2.0 ** -(step + 1) * half
@@ -167,33 +184,36 @@ def _directions(n: int, generator: torch.Generator) -> Tensor:
     return x
 
 
-def _states(claim: Claim, offset: Tensor, d: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
-    share = torch.rand(len(offset), len(d[0]), generator=generator, dtype=torch.float64)
-    return torch.cat((claim.center + offset, d[0] + (d[1] - d[0]) * share), 1)
+def _states(claim: Claim, half: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
+    """Random inputs with x on the boundary of R = x* ± half."""
+    lower, upper = claim.around(claim.center - half, claim.center + half)
+    share = torch.rand(len(directions), len(lower) - len(half), generator=generator, dtype=torch.float64)
+    rest = lower[len(half) :] + (upper - lower)[len(half) :] * share
+    return torch.cat((claim.center + half * directions, rest), 1)
 
 
 # ---- the proof -----------------------------------------------------------------------------------------------------
 
 
-def _proved(
-    claim: Claim, half: Tensor, box: tuple[Tensor, Tensor], d: tuple[Tensor, Tensor], budget: Budget
-) -> RayNeighbourhood | int:
+def _proved(claim: Claim, half: Tensor, box: Corners, budget: Budget) -> RayNeighbourhood | int:
     """The trees for R = x* ± half; or the number of boxes bounded in vain."""
-    lower, upper = torch.cat((claim.center - half, d[0])), torch.cat((claim.center + half, d[1]))
+    lower, upper = claim.around(claim.center - half, claim.center + half)
+    if not bool((lower <= upper).all()):
+        return 1
     if claim.kappa is not None and not _maps_into(claim, lower, upper, box):
         return 1
     try:
         graph, outputs = _quotients(claim, lower, upper)
     except Unsuited:
         return 1
-    cover = Cover(graph, outputs, Forest(*_faces(lower, upper, len(half))), budget)
+    cover = Cover(graph, outputs, Forest(*_faces(lower, upper, len(half))), claim.axes, budget)
     if not cover.run():
         return cover.bounded
     trees = [[cover.forest.encode(2 * axis), cover.forest.encode(2 * axis + 1)] for axis in range(len(half))]
     return RayNeighbourhood(lower[: len(half)], upper[: len(half)], trees, cover.bounded)
 
 
-def _maps_into(claim: Claim, lower: Tensor, upper: Tensor, box: tuple[Tensor, Tensor]) -> bool:
+def _maps_into(claim: Claim, lower: Tensor, upper: Tensor, box: Corners) -> bool:
     """F(R x D) lies in the box."""
     (after,) = slope_bounds(claim.graph, [claim.field], lower[None], upper[None])
     return bool((after.range.lower >= box[0]).all() and (after.range.upper <= box[1]).all())
@@ -223,49 +243,3 @@ def _faces(lower: Tensor, upper: Tensor, n: int) -> tuple[Tensor, Tensor]:
     for axis in range(n):
         highs[2 * axis, axis], lows[2 * axis + 1, axis] = lower[axis], upper[axis]
     return lows, highs
-
-
-class Cover:
-    """Branch and bound: every leaf of the forest has all outputs positive, whatever the unknowns."""
-
-    def __init__(self, graph: Graph, outputs: list[int], forest: Forest, budget: Budget):
-        self.graph, self.outputs, self.forest, self.budget = graph, outputs, forest, budget
-        self.bounded, self.started = 0, time.perf_counter()
-        self.width = (forest.upper - forest.lower).amax(0).clamp(min=1e-300)
-
-    def run(self) -> bool:
-        """True when every leaf is proved; False when a midpoint refutes, or the budget is spent."""
-        nodes, lower, upper = torch.arange(len(self.forest)), self.forest.lower, self.forest.upper
-        while len(nodes):
-            if time.perf_counter() - self.started > self.budget.seconds or self.bounded >= self.budget.boxes:
-                return False
-            part, rest = slice(-BATCH, None), slice(None, -BATCH)
-            open_, axis = self._bounded(nodes[part], lower[part], upper[part])
-            if open_ is None or not bool(splittable(lower[part][open_], upper[part][open_]).any(-1).all()):
-                return False
-            children = self.forest.split(nodes[part][open_], axis)
-            halves = halved(lower[part][open_], upper[part][open_], axis)
-            nodes = torch.cat((nodes[rest], children))
-            lower, upper = torch.cat((lower[rest], halves[0])), torch.cat((upper[rest], halves[1]))
-        return True
-
-    def _bounded(self, nodes: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Which boxes are open and the axis to split each along; None where a midpoint refutes the claim."""
-        self.bounded += len(nodes)
-        forms = slope_bounds(self.graph, self.outputs, lower, upper)
-        good = torch.stack([form.range.lower[:, 0] > 0 for form in forms])
-        proved = good.all(0)
-        self.forest.settle(nodes[proved], PROVED)
-        open_ = (~proved).nonzero().flatten()
-        middle = 0.5 * (lower + upper)[open_]
-        values = torch.cat(evaluate(self.graph, self.outputs, middle), 1) if len(open_) else torch.ones(1, 1)
-        if bool((values <= 0).any()):
-            return None, open_
-        share = ((upper - lower) / self.width)[open_]
-        doubt = torch.zeros_like(share)
-        for form, settled in zip(forms, good, strict=True):
-            slopes = form.terms[open_, 1:, 0].abs().nan_to_num(0.0, 0.0, 0.0)
-            rest = form.remainder[open_].nan_to_num(0.0, 0.0, 0.0) + 0.1 * slopes.sum(-1, keepdim=True) + 1e-300
-            doubt += torch.where(settled[open_, None], 0.0, slopes + rest * share)
-        allowed = splittable(lower[open_], upper[open_])
-        return open_, doubt.masked_fill(~allowed, -1.0).argmax(-1)

@@ -19,7 +19,7 @@ UNIT = 2.0**-53
 LEAST = 2.0**-1074  # the least positive float64
 TINY = 1e-300  # more than any sum of underflows that a graph can collect
 MOST_DIMENSIONS = 26  # of a statement that the checker reads
-OPERATIONS = MOST_DIMENSIONS * (MOST_DIMENSIONS + 1) // 2 + 9  # on the way to an entry of `raised`
+OPERATIONS = MOST_DIMENSIONS * (MOST_DIMENSIONS + 1) // 2 + 16  # on the way to an entry of `raised`, and a few after it
 ELEMENTARY = 16 * UNIT  # assumed error of torch's elementary functions: 8 units in the last place, doubled
 
 
@@ -48,13 +48,13 @@ def finite(value: Tensor) -> Tensor:
     return value + (value - value)  # inf - inf is NaN; much faster than a choice
 
 
-def raised(value: Tensor) -> Tensor:
-    """An upper bound of a nonnegative expression computed in at most OPERATIONS rounded operations.
+def raised(value: Tensor, factor: float = 1.0) -> Tensor:
+    """An upper bound of a nonnegative expression, times `factor`, computed in at most OPERATIONS rounded operations.
 
-    Its terms are nonnegative, so k operations lose at most the share k u, and (1 - (k + 1) u)(1 + 2 k u) >= 1 covers
-    the rounding here as well. What is summed under `raised`, in n dimensions: in the eight of second-order forms
+    Its terms are nonnegative, so k operations lose at most the share k u, and (1 - (k + 2) u)(1 + 2 k u) >= 1 covers
+    the roundings here as well. What is summed under `raised`, in n dimensions: in the eight of second-order forms
     n(n + 1)/2 = 36 rows of curvature and n(n + 1)(n + 2)/6 = 120 terms of third order; 1 + n rows of a slope form; and
-    in the product of two slope forms, which is the most, n(n - 1)/2 pairs, n squares and nine operations more. Longer
-    sums, over the entries of a node, carry a γ of their own.
+    in the product of two slope forms, which is the most, n(n - 1)/2 pairs, n squares and sixteen operations more.
+    Longer sums, over the entries of a node, carry a γ of their own, in the factor.
     """
-    return value * (1 + 2 * OPERATIONS * UNIT) + TINY
+    return torch.add(_limit(TINY, value.device), value, alpha=factor * (1 + 2 * OPERATIONS * UNIT))

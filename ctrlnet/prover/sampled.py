@@ -15,7 +15,8 @@ Near x*, with d = x - x*: x(t) - x* = M(t) d with M in every matrix interval tha
 A in [∂f/∂x(Z, U)], C in [∂f/∂u(Z, U)][∂π(R)], for R the box around x* (over D too), and so, N = A M + C,
     x(T) - x* = Ψ d,   Ψ = I + T (A + C) + (T²/2) A (A + C) + ... + (Tᵏ/k!) Aᵏ⁻¹ N,
     q V(x) - V(x(T)) = dᵀ(q H - ΨᵀH₃Ψ) d / 2,   H in [Hess V(R)], H₃ in [Hess V(Z)],
-which is positive where H and q H - ΨᵀH₃Ψ are positive definite. The checker's flow.py has the proofs.
+which is positive where H and q H - ΨᵀH₃Ψ are positive definite. Where V has a kink at x*, sampled_rays.py has another
+proof. The checker's flow.py and held.py have the theorems.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from ctrlnet.prover.loop import Loop
 from ctrlnet.prover.model import STATES, Model
 from ctrlnet.prover.rounding import TINY
 from ctrlnet.prover.sampled_equilibrium import sampled_neighbourhood
+from ctrlnet.prover.sampled_rays import sampled_rays
 from ctrlnet.prover.slope import slope_bounds
 from ctrlnet.sets import Box
 from ctrlnet.systems import ClosedLoop
@@ -55,11 +57,6 @@ class SampledLoop(Loop):
 
     flow: Flow
     policy: int
-
-    @property
-    def kinked(self) -> bool:
-        """Kinks of V at x* have no proof by rays here."""
-        return False
 
     @property
     def shrinkage(self) -> Fraction:
@@ -91,8 +88,8 @@ class SampledLoop(Loop):
         return jacobian(self.flow.graph, self.flow.field), jacobian(self.graph, self.policy)
 
     def neighbourhood(self) -> Neighbourhood | None:
-        """The largest R of its shape on which the matrix inequalities hold; None if none does."""
-        return sampled_neighbourhood(self)
+        """The largest R of its shape on which the matrix inequalities hold, or of those tried by rays; None if none."""
+        return sampled_rays(self) if self.kinked else sampled_neighbourhood(self)
 
     def _remains_words(self, name: str, certain: bool, size: float) -> str:
         """There is no other statement for a disturbance that moves x*."""

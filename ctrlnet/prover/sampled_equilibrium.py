@@ -36,15 +36,14 @@ TERMS = 4  # powers of A in Ψ
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Of boxes (B, n) around x*: which may serve at all; [H] and [H₃]; Ψ = I + T (L + rest), with L in `first`.
+class Slopes:
+    """Of boxes (B, n) around x*: Z; whether solutions stay inside the box; Ψ = I + T (L + rest), with L in `first`.
 
     at_c: [A + C](Z, U, c). changes: [N_j] for every j; none without disturbance.
     """
 
+    hull: Interval
     good: Tensor
-    H: Interval
-    H3: Interval
     first: Interval
     rest: Interval
     at_c: Interval
@@ -57,70 +56,75 @@ def sampled_neighbourhood(loop: SampledLoop) -> Neighbourhood | None:
     reach = torch.minimum(about - box.lower, box.upper - about)
     half = shape(loop, about, reach) * (2.0 ** (-0.5 * torch.arange(HALVINGS, dtype=torch.float64)))[:, None]
     low, high = about - half, about + half
-    found = surroundings(loop, low, high)
+    gain = stacked(interval_bounds(loop.graph, loop.parts[1], *loop.whole(low, high)))
+    n = loop.model.n
+    found = slopes(loop, low, high, Interval(gain.lower[..., :n], gain.upper[..., :n]))
+    H = stacked(interval_bounds(loop.graph, loop.hessian, *loop.whole(low, high)))
+    H3 = stacked(interval_bounds(loop.graph, loop.hessian, *loop.whole(*found.hull)))
+    rising = found.good & positive_definite(H)
     for parts in disturbance_parts(loop):
-        good = torch.stack([definite(loop, found, *part) for part in parts]).all(0).nonzero().flatten()
+        falling = torch.stack([positive_definite(_decrease(loop, found, H, H3, *part)) for part in parts])
+        good = (rising & falling.all(0)).nonzero().flatten()
         if len(good):
             return Neighbourhood(low[good[0]], high[good[0]])
     return None
 
 
-def surroundings(loop: SampledLoop, lower: Tensor, upper: Tensor) -> Surroundings:
-    """Enclose what the inequalities are about."""
+def slopes(loop: SampledLoop, lower: Tensor, upper: Tensor, gain: Interval) -> Slopes:
+    """Enclose the slopes of x(0) -> x(T), for [∂π] (B, m, n); or for any other C = [∂f/∂u] gain, of p columns."""
     (control,) = interval_bounds(loop.graph, [loop.policy], *loop.whole(lower, upper))
     hull, found = loop.flow.sweep(Interval(lower, upper), control)
     box = loop.model.box
     inside = ((hull.lower > box.lower) & (hull.upper < box.upper)).all(-1)
-    H = stacked(interval_bounds(loop.graph, loop.hessian, *loop.whole(lower, upper)))
-    H3 = stacked(interval_bounds(loop.graph, loop.hessian, *loop.whole(*hull)))
-    gain = stacked(interval_bounds(loop.graph, loop.parts[1], *loop.whole(lower, upper)))
     A, C = _by_state(loop, stacked(loop.flow.bounds(loop.parts[0], hull, control)), gain)
-    first, rest = added(A, C), _rest(A, C, float(loop.flow.period))
+    first, rest = _turn(A, C), _rest(A, C, float(loop.flow.period))
     at_c, changes = first, []
     if isinstance(loop.flow, DisturbedFlow):
         c = Interval(loop.flow.c, loop.flow.c)
-        at_c = added(*_by_state(loop, stacked(loop.flow.bounds(loop.parts[0], hull, control, c)), gain))
+        at_c = _turn(*_by_state(loop, stacked(loop.flow.bounds(loop.parts[0], hull, control, c)), gain))
         mixed = (stacked(loop.flow.bounds(rows, hull, control)) for rows in loop.flow.mixed)
-        changes = [added(*_by_state(loop, rows, gain)) for rows in mixed]
-    return Surroundings(found & inside & positive_definite(H), H, H3, first, rest, at_c, changes)
+        changes = [_turn(*_by_state(loop, rows, gain)) for rows in mixed]
+    return Slopes(hull, found & inside, first, rest, at_c, changes)
 
 
 def _by_state(loop: SampledLoop, rows: Interval, gain: Interval) -> tuple[Interval, Interval]:
-    """Derivatives (B, n, n + m + ...) by x, and by u times [∂π]."""
+    """Derivatives (B, n, n + m + ...) by x, and by u times the gain."""
     n, m = loop.model.n, gain.lower.shape[1]
-    A, B, G = (
-        Interval(bounds.lower[:, :, part], bounds.upper[:, :, part])
-        for bounds, part in ((rows, slice(n)), (rows, slice(n, n + m)), (gain, slice(n)))
-    )
-    return A, _product(B, G)
+    A, B = (Interval(rows.lower[:, :, part], rows.upper[:, :, part]) for part in (slice(n), slice(n, n + m)))
+    return A, _product(B, gain)
+
+
+def _turn(A: Interval, C: Interval) -> Interval:
+    """A + C (B, n, p), A in the first n columns."""
+    more = C.lower.shape[-1] - A.lower.shape[-1]
+    return added(Interval(*(torch.nn.functional.pad(side, (0, more)) for side in A)), C)
 
 
 def _rest(A: Interval, C: Interval, T: float) -> Interval:
     """(T/2) A (A + C) + (T²/6) A A (A + C) + ..."""
-    unit = torch.eye(A.lower.shape[-1], dtype=torch.float64).expand_as(A.lower)
+    unit = torch.eye(*C.lower.shape[1:], dtype=torch.float64).expand_as(C.lower)
     M = Interval(unit, unit)
     for _ in range(4 * TERMS):  # from inside, to where it hardly grows any more
         N = added(_product(A, M), C)
         M = Interval(unit + T * N.lower.clamp(max=0.0), unit + T * N.upper.clamp(min=0.0))
-    term, last = added(A, C), added(_product(A, M), C)
-    rest = Interval(torch.zeros_like(A.lower), torch.zeros_like(A.upper))
+    term, last = _turn(A, C), added(_product(A, M), C)
+    rest = Interval(torch.zeros_like(C.lower), torch.zeros_like(C.upper))
     for k in range(1, TERMS + 1):  # every term by itself: its factors A are taken at different times
         term, last = (scaled(_product(A, factor), T / (k + 1)) for factor in (term, last))
         rest = added(rest, term if k < TERMS else last)
     return rest
 
 
-def definite(loop: SampledLoop, found: Surroundings, least: Tensor, most: Tensor) -> Tensor:
-    """Which of the boxes are good, for means of d(t) in [least, most]."""
+def _decrease(loop: SampledLoop, found: Slopes, H: Interval, H3: Interval, least: Tensor, most: Tensor) -> Interval:
+    """q H - ΨᵀH₃Ψ, for means of d(t) in [least, most]."""
     T, unit = float(loop.flow.period), torch.eye(loop.model.n, dtype=torch.float64)
     step = scaled(added(_mean(loop, found, least, most), found.rest), T)
-    slopes = Interval(unit + step.lower, unit + step.upper)
-    after = transposed_product(slopes, transposed_product(found.H3, slopes))
-    decrease = added(scaled(found.H, float(loop.shrinkage)), Interval(-after.upper, -after.lower))
-    return found.good & positive_definite(decrease)
+    psi = Interval(unit + step.lower, unit + step.upper)
+    after = transposed_product(psi, transposed_product(H3, psi))
+    return added(scaled(H, float(loop.shrinkage)), Interval(-after.upper, -after.lower))
 
 
-def _mean(loop: SampledLoop, found: Surroundings, least: Tensor, most: Tensor) -> Interval:
+def _mean(loop: SampledLoop, found: Slopes, least: Tensor, most: Tensor) -> Interval:
     """[L]; a bound that is not a number, from a kink, is none."""
     if not isinstance(loop.flow, DisturbedFlow):
         return found.first

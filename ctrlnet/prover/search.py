@@ -24,7 +24,7 @@ from ctrlnet.prover.equilibrium import Neighbourhood
 from ctrlnet.prover.falsifier import Falsifier
 from ctrlnet.prover.forest import EXCLUDED, LOCAL, OPEN, PROVED, Forest, halved, splittable
 from ctrlnet.prover.goals import Goal, Problem
-from ctrlnet.prover.guide import form_of, guide
+from ctrlnet.prover.guide import guide
 from ctrlnet.prover.second_order import bounds
 from ctrlnet.prover.slope import Slope
 
@@ -193,8 +193,8 @@ class Search:
         rest = kind == OPEN
         boxes = boxes.of(rest)
         self.falsifier.look(goal, 0.5 * boxes.lower + 0.5 * boxes.upper)
-        others = [form_of(forms[node], rest) for node in ((value,) if value is not None else goal.where)]
-        margins = [form_of(forms[node], rest) for node in goal.margins]
+        others = [forms[node].of(rest) for node in ((value,) if value is not None else goal.where)]
+        margins = [forms[node].of(rest) for node in goal.margins]
         return boxes._replace(least=least[rest], guide=guide(margins, others, self._share(boxes)))
 
     def _forms(self, goal: Goal, boxes: Open) -> tuple[dict[int, Slope], int | None]:

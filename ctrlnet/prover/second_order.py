@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ctrlnet.graph import Graph
 from ctrlnet.prover import quadratic
-from ctrlnet.prover.affine import Slope, filled
+from ctrlnet.prover.affine import Slope
 from ctrlnet.prover.backward import Factor, Sign, Step, backward_remainder, forward_remainder
 from ctrlnet.prover.bands import BANDS
 from ctrlnet.prover.convex import least
@@ -23,14 +23,14 @@ from ctrlnet.prover.cubic import inner
 from ctrlnet.prover.expansions import EXPANSIONS, banded, divide, expanded, power
 from ctrlnet.prover.interval import RULES as INTERVAL_RULES
 from ctrlnet.prover.interval import Interval, enclosed
-from ctrlnet.prover.quadratic import Quadratic, closed, truncated
+from ctrlnet.prover.quadratic import Quadratic, closed, filled, truncated
 from ctrlnet.prover.rounding import below, gamma, raised
 from ctrlnet.prover.slope import FORMS, slope_bounds
 from ctrlnet.prover.threads import spread
 
 CHUNK = 1 << 15  # entries of the widest node over a chunk of boxes
 DIMENSIONS = range(3, 9)  # below, first order is quicker; 8 have 45 rows a node
-KINKED = {"relu", "abs", "maximum", "minimum", "select", "step", "jump"}
+KINKED = {"relu", "abs", "maximum", "minimum", "select", "floor", "step", "jump"}
 
 Rule = Callable[[Sequence[Quadratic], Any], Step]
 
@@ -39,8 +39,8 @@ def _first_order(operation: str) -> Rule:
     """The rule of `slope`, which counts the errors of the arguments itself."""
 
     def rule(a: Sequence[Quadratic], attribute: Any) -> Step:
-        terms, remainder = FORMS[operation]([truncated(part) for part in a], attribute)
-        return Step(terms, remainder, (None,) * len(a))
+        form = FORMS[operation]([truncated(part) for part in a], attribute)
+        return Step(form.terms, form.remainder, (None,) * len(a))
 
     return rule
 

@@ -38,6 +38,7 @@ class Verdict:
     counterexample: when falsified, a state at which the statement fails.
     boxes: boxes bounded by the search; seconds: its time.
     trees: the proof's trees, unfinished ones too, for `certify(..., start=verdict)`.
+    asked: without a certificate, what was to be proved as one says it: statement, with the level if any, and graphs.
     parts: the verdicts of a conjunction, one a condition.
     statement: the theorem in words; assumptions: what it rests on; report: the checker's.
     """
@@ -55,6 +56,7 @@ class Verdict:
     certificate: bytes = field(default=b"", repr=False)
     leaves: Leaves | None = field(default=None, repr=False)
     trees: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    asked: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[Verdict, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:

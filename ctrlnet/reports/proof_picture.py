@@ -53,7 +53,7 @@ class Picture:
     """What is drawn of one statement.
 
     Attributes:
-        document: of its certificate; an unfinished proof has trees and a box and no graphs, a hopeless one nothing.
+        document: of its certificate; an unfinished proof has trees, a box, graphs and levels, a hopeless one nothing.
         title: status and kind, in words.
         note: why it is not certified.
         marked: a state that refutes the statement or limits its level, (n,), and what it is.
@@ -212,7 +212,10 @@ def _part(verdict: Verdict) -> list[Picture]:
 
 
 def _unfinished(verdict: Verdict) -> Picture:
-    """An open proof: its box is that of its leaves, and of what is certified it has nothing."""
+    """An open proof: its box is that of its leaves; of the statement it has the functions, and a level if one is given.
+
+    It has no equilibrium: the plane goes through the state that refutes it.
+    """
     if verdict.leaves is None or not verdict.trees:
         raise UsageError(f"The verdict has no boxes to draw: {verdict.status}. {verdict.reason}")
     lower, upper = verdict.leaves.lower.amin(0), verdict.leaves.upper.amax(0)
@@ -225,7 +228,9 @@ def _unfinished(verdict: Verdict) -> Picture:
         name: {side: [value.hex() for value in values[part]] for side, values in sides.items()}
         for name, part in boxes.items()
     }
-    document = {"statement": statement, "graphs": {}, "proof": dict(verdict.trees)}
+    said = verdict.asked.get("statement", {})
+    statement |= {name: said[name] for name in LEVELS if name in said}
+    document = {"statement": statement, "graphs": verdict.asked.get("graphs", {}), "proof": dict(verdict.trees)}
     return Picture(document, verdict.status, verdict.reason, _marked(verdict))
 
 

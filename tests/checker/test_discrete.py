@@ -43,6 +43,17 @@ def test_a_switch_at_the_edge_of_the_set_takes_both_values(value: float, true: b
     assert report(halving(), F=switched(0.8, value)).ok == true
 
 
+@pytest.mark.parametrize(("value", "true"), [(0.0, True), (-0.2, True), (0.3, False), (2.0, False)])
+def test_a_jump_of_rounding_at_the_edge_of_the_set_takes_both_values(value: float, true: bool) -> None:
+    """x / 2, and more by `value` for x >= 0.8, where floor(x + 0.2) jumps."""
+
+    def build(g: c.Builder, x: c.Node) -> c.Node:
+        whole = g.op("relu", g.op("floor", x + g.constant([0.2])))
+        return g.linear([[0.5]], x) + g.constant([value]) * whole
+
+    assert report(halving(), F=p.graph(1, build)).ok == true
+
+
 def test_a_next_state_outside_the_box_is_refused_although_V_is_small_there() -> None:
     """V = x^2 (x^2 - 4)^2 vanishes at 2; x+ = 2 beyond 0.6."""
 

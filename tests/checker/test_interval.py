@@ -154,7 +154,7 @@ EXACT: dict[str, tuple[Callable[[arb], arb], ...]] = {
 
 
 def test_the_table_of_functions_is_tested_whole() -> None:
-    assert set(EXACT) | {"relu", "abs"} == set(FUNCTIONS) | {"power"}
+    assert set(EXACT) | {"relu", "abs", "floor"} == set(FUNCTIONS) | {"power"}
 
 
 @ELEMENTARY
@@ -213,6 +213,22 @@ def test_kinks_are_touched_by_equality_too(name: str, left: float) -> None:
     assert first.lo.tolist() == [left, left, left, left, 1.0]
     assert first.hi.tolist() == [1.0, 1.0, 1.0, left, 1.0]
     assert second.hi.tolist() == [np.inf, np.inf, np.inf, 0.0, 0.0]
+
+
+def test_rounding_down_takes_both_sides_of_a_jump() -> None:
+    """Of whole numbers, of floats beside them, beyond 2^53 where k - 1 is no float, and of what is not bounded."""
+    row, large, inf = FUNCTIONS["floor"], 2.0**60, np.inf
+    table = [(1.0, 1.0, 0, 1), (0.0, 0.5, -1, 0), (0.5, 1.0, 0, 1), (np.nextafter(1, 0), np.nextafter(1, 0), 0, 0),
+             (np.nextafter(1, 2), 1.5, 1, 1), (-0.5, -5e-324, -1, -1), (-2.5, 3.5, -3, 3), (-inf, -0.5, -inf, -1),
+             (large, large, large - 128, large), (-large, -large, -large - 256, -large)]  # fmt: skip
+    lo, hi, low, high = np.array(table).T
+    x = Interval(lo, hi)
+    y = row.value(x, numpy_elementary)
+    assert (y.lo <= low).all() and (y.hi >= high).all()
+    assert y.lo[:8].tolist() == low[:8].tolist() and y.hi.tolist() == high.tolist()
+    for derivative in (row.first, row.second):
+        found = derivative(x, y, numpy_elementary)
+        assert found.lo.tolist() == (-found.hi).tolist() == np.where(low == high, 0.0, -inf).tolist()
 
 
 def test_numpy_is_as_accurate_here_as_the_checker_assumes() -> None:

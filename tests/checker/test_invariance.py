@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import certificates as c
@@ -109,9 +110,13 @@ def test_a_switch_in_the_field_takes_both_values() -> None:
     assert report(p.within(relay, SQUARE)).ok  # switches inside, inward on every face
 
 
-def test_a_function_that_jumps_is_no_barrier() -> None:
+@pytest.mark.parametrize("jump", [
+    lambda g, x: g.op("select", x, g.constant([1.0]), g.constant([-1.0])),
+    lambda g, x: g.op("floor", x) * g.constant([2.0]) + g.constant([1.0]),
+])  # fmt: skip
+def test_a_function_that_jumps_is_no_barrier(jump: Callable[[c.Builder, c.Node], c.Node]) -> None:
     """h = 1 for x1 > 0 and -1 for x1 < 0 rises along no field, and has no gradient at the switch."""
-    h = p.graph(2, lambda g, x: g.op("select", x[0], g.constant([1.0]), g.constant([-1.0])))
+    h = p.graph(2, lambda g, x: jump(g, x[0]))
     faces = [["x", "p"], ["p", "p"]]
     for interior in ("p", "Axp"):
         data = p.file(
@@ -123,6 +128,15 @@ def test_a_function_that_jumps_is_no_barrier() -> None:
             rate="1",
         )
         assert not report(data).ok
+
+
+def test_a_field_rounded_on_a_face_takes_both_values() -> None:
+    """x2' = 3 - 4 floor(x2 + 1/2) on [-1, 1] x [-3/4, at]: 3 or -1 where at = 1/2, and -1 beyond."""
+    for at, true in ((0.75, True), (0.5, False), (0.25, False)):
+        F = p.graph(2, lambda g, x: g.concatenate(
+            -x[0], g.constant([3.0]) - g.constant([4.0]) * g.op("floor", x[1] + g.constant([0.5]))))  # fmt: skip
+        box = ([-1.0, -0.75], [1.0, at])
+        assert report(p.file("stay_within", box, p.NONE, {"F": F}, {"faces": [["p", "p"]] * 2})).ok == true
 
 
 def test_an_unbounded_gradient_of_h_proves_nothing() -> None:

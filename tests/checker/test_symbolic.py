@@ -79,6 +79,10 @@ ZEROS: dict[str, Build] = {
     ),
     "thirds": lambda g, x: g.rational("1/3") + g.rational("1/6") - g.rational("1/2") + x,
     "cube": lambda g, x: g.power(x, 3),
+    "an angle wrapped to itself": lambda g, x: (
+        x - g.constant([2 * np.pi]) * g.op("floor", (x + g.constant([np.pi])) / g.constant([2 * np.pi]))
+    ),
+    "the same atom rounded down": lambda g, x: (lambda f: f - f)(g.op("floor", g.op("exp", x + g.constant([1.0])))),
     "relu and abs": lambda g, x: g.op("relu", x) - g.op("abs", x),
 }
 
@@ -107,6 +111,7 @@ UNDETERMINED: dict[str, tuple[Build, str]] = {
     "log of zero": (lambda g, x: g.op("log", x), "logarithm"),
     "log of a negative number": (lambda g, x: g.op("log", x - g.constant([1.0])), "logarithm"),
     "root of a negative number": (lambda g, x: g.op("sqrt", x - g.constant([1.0])), "negative"),
+    "floor of a whole number": (lambda g, x: g.op("floor", x - g.constant([3.0])), "floor"),
     "switch at zero": (lambda g, x: g.op("select", x, g.constant([0.0]), g.constant([1.0])), "select"),
 }
 
@@ -123,6 +128,9 @@ KINKS: dict[str, Build] = {
     "sqrt": lambda g, x: g.op("sqrt", g.op("square", x)),
     "square of a root": lambda g, x: g.op("square", g.op("sqrt", g.op("abs", x))),
     "switch between equal values": lambda g, x: g.op("select", x, x, g.op("sin", x)),
+    "floor of an atom": lambda g, x: (lambda a: g.op("floor", a) - a + a - g.op("floor", a + x))(
+        g.op("exp", g.constant([1.0]))
+    ),
 }
 
 
@@ -199,6 +207,7 @@ ATOMS: dict[str, Callable[..., arb]] = {
     "maximum": lambda a, b: a if a > b else b,
     "minimum": lambda a, b: b if a > b else a,
     "select": lambda switch, a, b: a if switch > 0 else b,
+    "floor": arb.floor,
 }
 
 

@@ -26,7 +26,7 @@ from ctrlnet.checker.interval import Interval, Matrix
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.smooth import HIGHER, higher_powers, tanh_fourth
 from ctrlnet.checker.taylor import Form, constant, variables
-from ctrlnet.checker.taylor_ranges import least, span, tight
+from ctrlnet.checker.taylor_ranges import _peaks, least, span, tight
 from ctrlnet.checker.taylor_rules import Value, evaluate
 
 MODES = {"numpy": numpy_elementary, "balls": ball_elementary}
@@ -136,7 +136,7 @@ def test_every_operation_on_regular_degenerate_kinked_tiny_and_huge_boxes(name: 
 
 
 def test_every_smooth_function_has_higher_derivatives() -> None:
-    assert set(HIGHER) | {"relu", "abs"} == set(FUNCTIONS)
+    assert set(HIGHER) | {"relu", "abs", "floor"} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", [*HIGHER, 2, 3, 4, 5, 9])
@@ -405,6 +405,7 @@ def test_ranges_of_what_is_not_finite_or_too_large_prove_nothing(bad: float, row
     [
         lambda g, x: g.op("sqrt", x[0]),
         lambda g, x: g.op("select", x[0], g.constant([1.0]), g.constant([2.0])),
+        lambda g, x: g.op("floor", x[0]),
         lambda g, x: g.op("log", x[0]),
         lambda g, x: g.constant([1.0]) / x[0],
         lambda g, x: g.op("sqrt", g.op("square", x[0])),
@@ -515,3 +516,11 @@ def test_the_midpoint_of_a_form_refutes() -> None:
     found = formed(form_of(f, box).forms[0], box)
     assert found.positive().proved.all() and found.negative().refuted.all()
     assert found.middle.lo[0] <= 0.01 <= found.middle.hi[0]
+
+
+@pytest.mark.parametrize(("A", "q"), [(1e308, -8e307), (1e-310, -1e-310), (3e-200, -1e-180), (2.0, -1e300)])
+def test_the_peak_of_a_parabola_neither_overflows_nor_underflows(A: float, q: float) -> None:
+    """The largest A t + q t² over [0, 1], whose 4 q or A² leaves the range of floats."""
+    peak = float(_peaks(np.array([A]), np.array([q]))[0])
+    exact = Fraction(A) ** 2 / (-4 * Fraction(q))
+    assert abs(Fraction(peak) - exact) <= exact / 2**50 + Fraction(1, 10**300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from ctrlnet.errors import UnsupportedOperation
 from ctrlnet.graph import evaluate, gradient, trace
 from ctrlnet.graph.aten import HANDLERS
 from ctrlnet.graph.aten.movements import CONVERSIONS, LINEAR, MOVEMENTS, RESHAPES
+from ctrlnet.graph.aten.ordering import LARGEST, comparators
 
 Function = Callable[[Tensor], Tensor]
 STATES = torch.randn(64, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
@@ -28,6 +30,7 @@ def _numbers(*shape: int) -> Tensor:
 
 
 M, W, VECTOR, CUBE = _numbers(3, 3), _numbers(2, 3), _numbers(3), _numbers(2, 3, 3)
+ELEVEN = torch.linspace(-1, 2, 11, dtype=torch.float64)
 MASK = torch.tensor([True, False, True])
 GATED = torch.nn.GRUCell(3, 2, dtype=torch.float64).requires_grad_(False)
 NORMALISED = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 2, dtype=torch.float64)).requires_grad_(
@@ -64,12 +67,21 @@ def _matrix(x: Tensor) -> Tensor:
     return x[..., :, None] * x[..., None, :] + 2 * torch.eye(3, dtype=x.dtype) + 0.2 * M
 
 
+def _apart(p: float) -> Function:
+    """Distances in the norm of order p."""
+    return _rows(lambda x: (torch.cdist(torch.stack([x, x.sin()]), M, p=p) * W).sum())
+
+
 CASES: dict[Any, Function | list[Function]] = {
     aten.add: [_by(torch.add, 1.5, alpha=2), lambda x: ((x > 0) + (x < -1)).double().sum(-1)],
     aten.sub: _by(torch.sub, VECTOR, alpha=0.5),
     aten.rsub: lambda x: (2 - x).sum(-1),
     aten.mul: [lambda x: (x * VECTOR * x).sum(-1), lambda x: ((x > 0) * (x < 1)).double().sum(-1)],
-    aten.div: lambda x: (x / (1 + x.square()) + x / 3).sum(-1),
+    aten.div: [
+        lambda x: (x / (1 + x.square()) + x / 3).sum(-1),
+        lambda x: (torch.div(x, 0.3, rounding_mode="floor") * x).sum(-1),
+        lambda x: (torch.div(4 * x, VECTOR, rounding_mode="trunc") * x).sum(-1),
+    ],
     aten.addcmul: lambda x: torch.addcmul(x, x, VECTOR, value=0.5).sum(-1),
     aten.addcdiv: lambda x: torch.addcdiv(x, x, 1 + x.square(), value=0.5).sum(-1),
     aten.lerp: [lambda x: torch.lerp(x, x.sin(), 0.3).sum(-1), lambda x: torch.lerp(x, x.sin(), x.cos()).sum(-1)],
@@ -78,6 +90,21 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.abs: _by(torch.abs),
     aten.sign: lambda x: (x.sign() * x.square()).sum(-1),
     aten.sgn: lambda x: (x.sgn() * x.square()).sum(-1),
+    aten.floor: _by(torch.floor),
+    aten.ceil: _by(torch.ceil),
+    aten.trunc: [_by(lambda x: torch.trunc(3 * x)), _by(torch.trunc)],
+    aten.round: [_by(torch.round), _by(torch.round, decimals=1)],
+    aten.frac: lambda x: torch.frac(3 * x).square().sum(-1),
+    aten.remainder: [
+        lambda x: ((4 * x + math.pi) % (2 * math.pi) - math.pi).square().sum(-1),
+        lambda x: torch.remainder(4 * x, -1.5).square().sum(-1),
+        lambda x: torch.remainder(4 * x, VECTOR).square().sum(-1),
+        lambda x: (4 * x % (1 + x.flip(-1).square())).square().sum(-1),
+    ],
+    aten.fmod: [lambda x: torch.fmod(4 * x, 1.5).square().sum(-1), lambda x: torch.fmod(4 * x, VECTOR).sum(-1)],
+    aten.floor_divide: lambda x: (x // 0.3).sum(-1),
+    aten.copysign: lambda x: torch.copysign(x.sin() + 2, x).sum(-1),
+    aten.ldexp: lambda x: torch.ldexp(x, torch.tensor([3, 0, 2])).sum(-1),
     aten.pow: [
         lambda x: (x**2 + x**3 + x**7).sum(-1) / 100,
         lambda x: ((1 + x**2) ** 1.5 + (1 + x**2) ** -0.5 + (1 + x**2) ** 0.3).sum(-1),
@@ -121,7 +148,6 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.lt: lambda x: torch.where(x < x.flip(-1) + 0.1, x.square(), -x).sum(-1),
     aten.ge: lambda x: torch.where(torch.relu(x) >= 0, x.square(), -x).sum(-1),
     aten.le: lambda x: torch.where(x <= VECTOR, x.square(), -x).sum(-1),
-    aten.ne: lambda x: torch.where(x != 0, x.square(), 1.0).sum(-1),
     aten.eq: lambda x: torch.where(x == x.relu(), x.square(), x).sum(-1),
     aten.logical_and: lambda x: torch.logical_and(x > 0, x.flip(-1) <= 1).to(x).mul(x).sum(-1),
     aten.logical_or: lambda x: torch.logical_or(x > 0, x.flip(-1) <= -1).to(x).mul(x).sum(-1),
@@ -134,12 +160,48 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.where: lambda x: torch.where(MASK, x, x.square()).sum(-1) + torch.where(x[..., 0] > 0, 1.0, 2.0),
     aten.masked_fill: [_by(torch.masked_fill, MASK, 2.0), lambda x: x.masked_fill(x > 0.5, 0.5).sum(-1)],
     aten.isnan: lambda x: torch.where(torch.isnan(x), 0.0, x.sin()).sum(-1),
+    aten.ne: lambda x: torch.where(x.isfinite(), x.square(), 0.0).sum(-1) + torch.where(x != 0, x, 1.0).sum(-1),
+    aten.nan_to_num: lambda x: (torch.nan_to_num(x.sin()) * x).sum(-1),
+    aten.signbit: lambda x: torch.where(torch.signbit(x), x.square(), x).sum(-1),
     aten.isinf: lambda x: x.square().sum(-1) if not torch.isinf(x.exp()).any() else 0 * x[..., 0],
     aten.heaviside: lambda x: (torch.heaviside(x, torch.tensor(0.5, dtype=x.dtype)) * x).sum(-1),
     aten.sum: lambda x: x.square().sum(-1, keepdim=True).sin().squeeze(-1),
     aten.mean: lambda x: (x - x.mean(-1, keepdim=True)).square().mean(-1),
     aten.prod: [_by(lambda x: x.prod(-1, keepdim=True)), _rows(lambda x: x.prod())],
     aten.cumprod: lambda x: (x.cumprod(-1) * VECTOR).sum(-1),
+    aten.sort: [
+        lambda x: (x.sort(-1).values * VECTOR).sum(-1),
+        lambda x: (torch.sort(x, dim=-1, descending=True, stable=True).values * VECTOR).sum(-1),
+        lambda x: (torch.cat([x, x.sin(), x.cos(), x[..., :2]], -1).sort(-1).values * ELEVEN).sum(-1),
+        _rows(lambda x: (torch.stack([x, x.sin(), VECTOR]).sort(0).values * M).sum()),
+    ],
+    aten.topk: [
+        lambda x: (torch.cat([x, x.sin()], -1).topk(2, -1).values * VECTOR[:2]).sum(-1),
+        _rows(lambda x: (torch.stack([x, x.sin(), VECTOR]).topk(2, 0, largest=False).values * W).sum()),
+    ],
+    aten.kthvalue: lambda x: x.kthvalue(2, -1).values + torch.kthvalue(x, 1, -1, keepdim=True).values[..., 0],
+    aten.median: [lambda x: x.median(-1).values, _rows(lambda x: torch.cat([x, x[:1].sin()]).median())],
+    aten.nanmedian: lambda x: x.nanmedian(-1, keepdim=True).values.squeeze(-1),
+    aten.cummax: lambda x: (x.cummax(-1).values * VECTOR).sum(-1),
+    aten.cummin: lambda x: (x.cummin(-1).values * VECTOR).sum(-1),
+    aten.logcumsumexp: lambda x: (x.logcumsumexp(-1) * VECTOR).sum(-1),
+    aten._cdist_forward: [
+        *(_apart(p) for p in (1.0, 2.0, 3.0, math.inf)),
+        lambda x: torch.cdist(torch.stack([x, x.sin()], -2), M).amin((-1, -2)),
+    ],
+    aten._pdist_forward: _rows(lambda x: (torch.pdist(torch.stack([x, x.sin(), VECTOR])) * VECTOR).sum()),
+    aten.mse_loss: [
+        _rows(lambda x: F.mse_loss(x, VECTOR) + F.mse_loss(x, x.sin(), reduction="sum")),
+        lambda x: F.mse_loss(x, x.sin(), reduction="none").sum(-1),
+    ],
+    aten.huber_loss: [
+        _rows(lambda x: F.huber_loss(x, VECTOR, delta=0.7)),
+        lambda x: F.huber_loss(x, VECTOR.expand_as(x), reduction="none", delta=0.4).sum(-1),
+    ],
+    aten.smooth_l1_loss: [
+        _rows(lambda x: F.smooth_l1_loss(x, VECTOR, beta=0.3, reduction="sum")),
+        lambda x: F.smooth_l1_loss(x, VECTOR.expand_as(x), reduction="none").sum(-1),
+    ],
     aten.amax: lambda x: x.amax(-1),
     aten.amin: lambda x: x.amin(-1, keepdim=True).squeeze(-1),
     aten.aminmax: lambda x: x.aminmax(dim=-1).max - x.aminmax(dim=-1).min,
@@ -160,6 +222,7 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.var: [lambda x: x.var(-1), lambda x: x.var(-1, correction=0), lambda x: x.var(-1, unbiased=False)],
     aten.std: lambda x: x.std(-1),
     aten.var_mean: lambda x: torch.var_mean(x, -1)[0] + torch.var_mean(x, -1)[1],
+    aten.std_mean: lambda x: torch.std_mean(x, -1)[0] + torch.std_mean(x, -1, correction=0)[1],
     aten.linalg_vector_norm: [
         lambda x: torch.linalg.vector_norm(x, dim=-1) + x.norm(dim=-1) * x[..., 0],
         lambda x: torch.linalg.vector_norm(x, 1, dim=-1) + torch.linalg.norm(x, math.inf, dim=-1),
@@ -208,8 +271,34 @@ CASES: dict[Any, Function | list[Function]] = {
     aten.addr: _rows(lambda x: torch.addr(M, x, x.sin()).square().sum()),
     aten._trilinear: lambda x: F.bilinear(x, x.sin(), CUBE).square().sum(-1),
     aten.linalg_cross: lambda x: (torch.linalg.cross(x, x.flip(-1).sin()) * VECTOR).sum(-1),
+    aten.convolution: [
+        lambda x: (
+            F.conv1d(x.reshape(-1, 1, 3), W[:, None, :2], VECTOR[:2], padding=1)
+            .square()
+            .sum((1, 2))
+            .reshape(x.shape[:-1])
+        ),
+        _rows(lambda x: (F.conv1d((M * x)[None], CUBE, stride=2, padding=2, dilation=2) * W[:, :1]).sum()),
+        _rows(lambda x: F.conv1d((M * x)[None, :, :2], CUBE[:, :1, :2].repeat(3, 1, 1)[:3], groups=3).sin().sum()),
+        _rows(lambda x: F.conv1d(torch.cat([x, x.sin()])[None, None], x[None, None], padding="same").square().sum()),
+        _rows(lambda x: (F.conv2d((M * x)[None, None], CUBE[:, None, :2], padding=(1, 0), stride=(2, 1))).sin().sum()),
+    ],
+    aten.avg_pool2d: [
+        _rows(lambda x: F.avg_pool1d(x[None], 2, stride=1, padding=1).square().sum()),
+        _rows(lambda x: F.avg_pool1d(x[None, None], 2, 1, 1, count_include_pad=False).square().sum()),
+        _rows(lambda x: F.avg_pool2d((M * x)[None], (2, 3), 1, divisor_override=5).square().sum()),
+    ],
+    aten.max_pool2d_with_indices: [
+        _rows(lambda x: (F.max_pool1d(x[None], 2, stride=1, padding=1) * M[:1, :1]).sum()),
+        _rows(lambda x: F.max_pool2d((M * x)[None, None], 2, 1, dilation=(1, 2)).square().sum()),
+    ],
     aten._linalg_det: lambda x: torch.linalg.det(_matrix(x)),
     aten._linalg_slogdet: lambda x: torch.linalg.slogdet(_matrix(x)).logabsdet + torch.slogdet(_matrix(x))[0],
+    aten.linalg_solve_triangular: [
+        lambda x: torch.linalg.solve_triangular(_matrix(x), x.unsqueeze(-1), upper=False).square().sum((-1, -2)),
+        lambda x: torch.linalg.solve_triangular(_matrix(x), _matrix(x.sin()), upper=True, left=False).sum((-1, -2)),
+        lambda x: torch.linalg.solve_triangular(M + 3 * torch.eye(3), x.unsqueeze(-1), upper=False).sum((-1, -2)),
+    ],
     aten.linalg_inv_ex: lambda x: (torch.linalg.inv(_matrix(x)) * M).sum((-1, -2)),
     aten._linalg_solve_ex: [
         lambda x: torch.linalg.solve(_matrix(x), x).sum(-1),
@@ -264,6 +353,10 @@ FURTHER: dict[str, Function] = {
     "tensordot": lambda x: torch.tensordot(x, M, dims=1).square().sum(-1),
     "linspace": lambda x: (x * torch.linspace(0, 1, 3, dtype=x.dtype)).sum(-1),
     "numbers of a constant comparison": lambda x: (x * (VECTOR > 0)).sum(-1),
+    "quantile": lambda x: x.quantile(0.3, -1) + torch.quantile(x, 0.5, -1, interpolation="lower"),
+    "an angle from its sine and cosine": lambda x: torch.atan2(x.sin(), x.cos()).square().sum(-1),
+    "a quantised signal": lambda x: (torch.round(x / 0.1) * 0.1).square().sum(-1),
+    "rounded constants": lambda x: x @ torch.round(4 * VECTOR) + x @ torch.floor(VECTOR) + x @ (7 * VECTOR % 2),
     "a double where": lambda x: torch.where(x > 0, torch.where(x > 0, x, 1.0).log(), 0.0).sum(-1),
     "a branch undefined where it is not taken": lambda x: torch.where(x > 0, x.log(), 0.0).sum(-1),
     "written into a fresh result": lambda x: (2 * x).add_(1.0).mul_(x).clamp_(-1, 1).sum(-1),
@@ -288,6 +381,13 @@ MOVED: dict[Any, Function | list[Function]] = {
     aten.tril: lambda x: (_matrix(x).tril() * M).sum((-1, -2)),
     aten.triu: lambda x: (_matrix(x).triu(1) * M).sum((-1, -2)),
     aten.diag_embed: lambda x: (torch.diag_embed(x) @ M).square().sum((-1, -2)),
+    aten.reflection_pad1d: _rows(lambda x: F.pad(x[None], (2, 1), mode="reflect").square().sum()),
+    aten.reflection_pad2d: _rows(lambda x: (F.pad((M * x)[None], (1, 1, 1, 1), mode="reflect")[0, 1:4, :3] * M).sum()),
+    aten.replication_pad1d: _rows(lambda x: F.pad(x[None], (2, 1), mode="replicate").square().sum()),
+    aten.replication_pad2d: _rows(lambda x: F.pad((M * x)[None], (1, 1, 1, 1), mode="replicate").square().sum()),
+    aten.block_diag: _rows(lambda x: torch.block_diag(x[None], M, x[None]).square().sum()),
+    aten.index_copy: _rows(lambda x: (x.index_copy(0, torch.tensor([2, 0]), x[:2].sin()) * VECTOR).sum()),
+    aten.index_fill: _rows(lambda x: (x.index_fill(0, torch.tensor([1]), 0.7) * VECTOR).sum()),
     aten.constant_pad_nd: lambda x: F.pad(x, (1, 2), value=3.0).square().sum(-1) + F.pad(x, (1, -1)).sum(-1),
     aten.cumsum: lambda x: (x.cumsum(-1) * VECTOR).sum(-1),
     aten.trace: _rows(lambda x: torch.trace(_matrix(x))),
@@ -306,7 +406,13 @@ MOVED: dict[Any, Function | list[Function]] = {
 
 
 # Operations that torch itself does not differentiate, or not in this way.
-NOT_DIFFERENTIATED = {aten.heaviside, aten.hardsigmoid_backward, aten.silu_backward, aten.mish_backward}
+NOT_DIFFERENTIATED = {
+    aten.heaviside,
+    aten.floor_divide,
+    aten.hardsigmoid_backward,
+    aten.silu_backward,
+    aten.mish_backward,
+}
 
 NETWORKS = {
     name: torch.nn.Sequential(torch.nn.Linear(3, 4), layer, torch.nn.Linear(4, 1)).double()
@@ -399,3 +505,12 @@ def test_margins_with_the_transforms_of_torch_func(margin: str, name: str) -> No
 def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
     assert set(CASES) == set(HANDLERS)
     assert set(MOVED) <= (MOVEMENTS | LINEAR | CONVERSIONS) - RESHAPES
+
+
+@pytest.mark.parametrize("n", range(1, LARGEST + 1))
+def test_the_network_of_comparisons_sorts(n: int) -> None:
+    """What sorts all sequences of zeros and ones sorts everything (Knuth, theorem 5.3.4Z)."""
+    rows = [(torch.arange(2**n) >> i) & 1 for i in range(n)]
+    for i, j in comparators(n):
+        rows[i], rows[j] = torch.minimum(rows[i], rows[j]), torch.maximum(rows[i], rows[j])
+    assert all((a <= b).all() for a, b in itertools.pairwise(rows))

@@ -104,13 +104,26 @@ def _several_places(x: Tensor) -> Tensor:
     return y @ WEIGHTS
 
 
+def _where_the_state_says(x: Tensor) -> Tensor:
+    y, z = x.clone(), torch.zeros_like(x)
+    y[x < 0] = 0.5
+    z[x.abs() < 1] = x[..., :1].square().sum()
+    return y.sum(-1) + z @ WEIGHTS
+
+
+def _added_to_zeros(x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y += x.sin()
+    return y @ WEIGHTS
+
+
 def _row_by_row(x: Tensor) -> Tensor:
     return torch.vmap(_assembled)(x.reshape(-1, 3)).reshape(x.shape[:-1])
 
 
 WRITTEN = [
     _assembled, _filled, _corrected, _seen_through_an_earlier_view, _written_over_a_view, _written_through_a_view,
-    _a_matrix, _transposed, _in_turn, _in_steps, _swapped, _several_places, _row_by_row,
+    _a_matrix, _transposed, _in_turn, _in_steps, _swapped, _several_places, _row_by_row, _added_to_zeros,
 ]  # fmt: skip
 
 
@@ -118,6 +131,17 @@ WRITTEN = [
 def test_what_the_function_made_may_be_written_to(function: Callable[[Tensor], Tensor]) -> None:
     graph, output = trace(function, 3, STATES, ())
     assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], function(STATES), rtol=1e-12, atol=1e-12)
+
+
+def test_a_mask_of_the_state_chooses_where_a_number_is_written() -> None:
+    """y[x < 0] = v is torch.where(x < 0, v, y), for a number v made of the state too, into zeros too."""
+
+    def function(x: Tensor) -> Tensor:
+        return _where_the_state_says(x) if x.dim() == 1 else torch.stack([_where_the_state_says(row) for row in x])
+
+    graph, output = trace(function, 3, STATES, ())
+    assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], function(STATES), rtol=1e-12, atol=1e-12)
+    assert sum(node.operation == "select" for node in graph.nodes) == 2
 
 
 def test_a_field_of_float32_is_rounded_and_no_lie() -> None:
@@ -210,9 +234,15 @@ def _truths(x: Tensor) -> Tensor:
     return torch.where(y, x, 0.0).sum(-1)
 
 
-def _where_the_state_says(x: Tensor) -> Tensor:
+def _as_many_as_the_state_says(x: Tensor) -> Tensor:
     y = x.clone()
-    y[x < 0] = 0.0
+    y[x < 0] = x[x < 0] ** 2
+    return y.sum(-1)
+
+
+def _through_a_shared_place(x: Tensor) -> Tensor:
+    y = 2 * x[..., :1]
+    y.expand(*x.shape)[x > 0.5] = 1.0
     return y.sum(-1)
 
 
@@ -224,7 +254,8 @@ def _several_at_once(x: Tensor) -> Tensor:
 
 REFUSED = [
     _unfilled, _unfilled_copy, _the_state, _a_view_of_the_state, _the_state_detached, _a_weight, _seen_by_numpy,
-    _seen_by_a_foreign_alias, _as_bits, _truths, _where_the_state_says, _several_at_once,
+    _seen_by_a_foreign_alias, _as_bits, _truths, _as_many_as_the_state_says, _several_at_once,
+    _through_a_shared_place,
 ]  # fmt: skip
 
 

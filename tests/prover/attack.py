@@ -67,6 +67,7 @@ RULES: dict[str, Callable[..., Array]] = {
     "atan": np.arctan,
     "relu": lambda a: _chosen(a, a, 0 * a),
     "abs": lambda a: _chosen(a, a, -a),
+    "floor": lambda a: np.floor(a.real) + 0 * a,
     "maximum": lambda a, b: _chosen(a - b, a, b),
     "minimum": lambda a, b: _chosen(a - b, b, a),
     "select": lambda c, a, b: _chosen(c, a, b),

@@ -32,6 +32,7 @@ from tests.prover.plants import FACTOR, pendulum, quadratic
 Function = Callable[[Tensor], Tensor]
 BOX = Box([-2.0, -8.0], [2.0, 8.0])
 UNIT = Box([-1.0, -1.0], [1.0, 1.0])
+LINE = Box([-1.0], [1.0])
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,28 @@ def squares(x: Tensor) -> Tensor:
     return x.square().sum(-1)
 
 
+def _dented(x: Tensor) -> Tensor:
+    """x², but less by 0.3 where x² is in [3/8, 5/8): it falls along -x but rises from 0.075 to 0.375 at x² = 3/8."""
+    quarters = torch.round(4 * squares(x))
+    return squares(x) - 0.3 * torch.relu(1 - (quarters - 2).abs())
+
+
+def _written_twice(x: Tensor, write: Callable[[Tensor, Tensor], object]) -> Tensor:
+    """-x, but 5 near 1: the first entry of two that share a place is written there, the second is not."""
+    field = -x.unsqueeze(-1)
+    write(field.expand(*x.shape, 2), torch.stack([x, 0 * x], -1) > 1 - 1e-6)
+    return field[..., 0]
+
+
+def _put(y: Tensor, mask: Tensor) -> None:
+    y[mask] = 5.0
+
+
+def _whole(x: Tensor) -> Tensor:
+    """1 at whole numbers, 0 elsewhere."""
+    return torch.floor(x) + torch.floor(-x) + 1
+
+
 STABILITY: dict[str, Stability] = {
     "a policy scaled by -1": Stability(quadratic, partial(pendulum, gain=-1.0)),
     "V with the wrong sign": Stability(lambda x: -quadratic(x), pendulum),
@@ -217,6 +240,16 @@ STABILITY: dict[str, Stability] = {
             "a singular matrix": _singular,
         }.items()
     },
+    "V that jumps up where it is rounded": Stability(_dented, lambda x: -x, LINE, level=0.4, found=False),
+    **{
+        f"an entry written through one of two in its place, by {name}": Stability(
+            squares, partial(_written_twice, write=write), LINE, refused=True
+        )
+        for name, write in (("an index", _put), ("masked_fill_", lambda y, mask: y.masked_fill_(mask, 5.0)))
+    },
+    "V of an angle wrapped too early": Stability(
+        lambda x: squares(torch.remainder(x + 0.5, 1.0) - 0.5), lambda x: -x, LINE, level=0.2
+    ),
     "V less a kink": Stability(_less_a_kink, lambda x: -x, UNIT, rate=0.01, level=0.2, found=False),
     "V of another value at a step": Stability(_another_value_at_the_step, lambda x: -x, UNIT, refused=True),
     "V of the wrong shape for the loop": Stability(
@@ -234,9 +267,6 @@ class Claimed:
     box: Box = UNIT
     level: float | None = None
     found: bool = True
-
-
-LINE = Box([-1.0], [1.0])
 
 
 def _wedge(x: Tensor) -> Tensor:
@@ -332,6 +362,24 @@ _HALVES = System(
 )
 
 KINDS: dict[str, Claimed] = {
+    "a field that jumps outward on the face": Claimed(
+        StayWithin(LINE), lambda x: 0.5 - torch.remainder(x, 1.0), LINE, found=False
+    ),
+    "h that jumps below zero, never along the field": Claimed(
+        BarrierInvariance(lambda x: 0.5 - torch.floor(x[..., 0]), 1.0),
+        lambda x: 1 - x / 4,
+        Box([-1.5], [1.5]),
+        found=False,
+    ),
+    "h that jumps below zero, on the boundary": Claimed(
+        NagumoInvariance(lambda x: 0.5 - torch.floor(x[..., 0])), lambda x: 1 - x / 4, Box([-1.5], [1.5]), found=False
+    ),
+    "discrete: V that jumps up where it is rounded": Claimed(
+        DiscreteDecrease(_dented, 0.01), DiscreteMap(lambda x: 0.9 * x), LINE, level=0.4
+    ),
+    "discrete: a map that leaves from single points, where 2x - 1/2 is whole": Claimed(
+        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 5 * _whole(2 * x - 0.5)), LINE, found=False
+    ),
     "discrete: kappa at equality": Claimed(
         DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x), found=False
     ),
@@ -573,6 +621,70 @@ KINDS: dict[str, Claimed] = {
         level=2e-7,
         found=False,
     ),
+    "a held one-norm: a period too long by 1e-6": Claimed(  # |1 - T| < 1 - T / 2 for T < 4/3
+        ExponentialStability(_norm_one, 0.5),
+        ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: -x, period=4 / 3 * (1 + 1e-6)),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm: a control too strong on one side of its kink": Claimed(  # x(T) = 3 x / 10, but -x for x > 0
+        ExponentialStability(_norm_one, 0.001),
+        ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: -x - 13 / 7 * torch.relu(x), period=0.7),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm: a rate too large by 1e-6": Claimed(  # |x(T)|_1 <= exp(-T) (cos T + sin T) |x|_1
+        ExponentialStability(_norm_one, (1 - np.exp(-0.5) * (np.cos(0.5) + np.sin(0.5))) / 0.5 * (1 + 1e-6)),
+        ClosedLoop(_plant(lambda x: _turn(x) - x, (0.0, 0.0)), lambda x: 0 * x[..., :1], period=0.5),
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm: a strength too great by 1e-6": Claimed(  # T m - 1 < 1 - T / 5 for m < 19/5, T = 1/2
+        ExponentialStability(_norm_one, exact("0.2")),
+        ClosedLoop(_strength(0.5, 3.8 * (1 + 1e-6)), lambda x: -x, period=0.5),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm: a strength too small by 1e-6": Claimed(
+        ExponentialStability(_norm_one, exact("0.2")),
+        ClosedLoop(_strength(0.2 * (1 - 1e-6), 1.5), lambda x: -x, period=0.5),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm: growth along one ray": Claimed(
+        ExponentialStability(_norm_one, 0.001),
+        ClosedLoop(
+            _plant(lambda x: torch.stack([-x[..., 0], -x[..., 1] + 2 * torch.relu(x[..., 1])], -1), (0.0, 0.0)),
+            lambda x: 0 * x[..., :1],
+            period=0.25,
+        ),
+        level=0.9,
+        found=False,
+    ),
+    "a held norm under a disturbance that switches": Claimed(
+        ExponentialStability(lambda x: torch.linalg.vector_norm(x, dim=-1), 0.05),
+        ClosedLoop(_QUARTERS, lambda x: 0 * x[..., :1], period=float(np.pi) / 3),
+        level=0.5,
+        found=False,
+    ),
+    "a held one-norm: an equilibrium moved by 1e-300": Claimed(
+        ExponentialStability(_norm_one, 0.5),
+        ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: 1e-300 - x, period=0.25),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
+    "a held one-norm less a kink beside the equilibrium": Claimed(  # V is negative at x = 1e-3
+        ExponentialStability(lambda x: _norm_one(x) - 2 * torch.relu(1e-3 - (x[..., 0] - 1e-3).abs()), 0.001),
+        ClosedLoop(_plant(lambda x: 0 * x, (1.0,)), lambda x: -x, period=0.25),
+        LINE,
+        level=0.9,
+        found=False,
+    ),
     "a conjunction with one false part": Claimed(
         (ExponentialStability(squares, 1.9), StayWithin(UNIT), BarrierInvariance(lambda x: x[..., 0] - 0.5, 0.1)),
         lambda x: -x,
@@ -604,5 +716,7 @@ POSITIVITY: dict[str, tuple[Function, Box, tuple[Function, ...]]] = {
         Box([1 - 1e-10], [1 + 1e-10]),
         (),
     ),
+    "a whole number inside": (lambda x: 0.5 - _whole(4 * x[..., 0]), Box([0.2], [0.4]), ()),
+    "a rounded half at the end": (lambda x: 1.5 - torch.round(x[..., 0]), Box([1.0], [1.5]), ()),
     "a pole inside": (lambda x: 1 / x[..., 0] + 100, UNIT, ()),
 }

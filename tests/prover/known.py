@@ -167,6 +167,13 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
         LINE,
         level=0.9,
     ),
+    # |x(T)| <= 3/4 |x|: at rates below 1/2
+    "sampled stability along rays": lambda: certify(
+        ExponentialStability(one_norm, exact("0.4")),
+        ClosedLoop(strength(Box([0.5], [1.5])), lambda x: -x, period=0.5),
+        LINE,
+        level=0.9,
+    ),
     # |x| (1 + rate / 2) < |u| <= 1: V < 16/25
     "admissible control": lambda: certify(
         ExponentialStability(squares, exact("0.5")), driven(lambda x: x), Box([-2.0], [2.0]), level=0.6
@@ -499,6 +506,18 @@ FALSE["neural loop"] = {
     "all outside": whole("x", "interior"),
 }
 
+FALSE["sampled stability along rays"] = {
+    **FALSE["disturbed sampled stability"],
+    "a disturbance too strong": says("disturbance", "upper", 0, low=3.601, high=9.0),  # |1 - d / 2| < 4/5
+    "a disturbance too weak": says("disturbance", "lower", 0, low=-1.0, high=0.399),
+    "a rate beyond the truth": says("rate", low=0.501, high=1.99),
+    "a period beyond the truth": says("period", low=1.053, high=2.4),  # 3 T / 2 - 1 < 1 - 2 T / 5 for T < 20/19
+    "a ray's leaf excluded": whole("x", "equilibrium", "rays", 0, 0),
+    "a ray's leaf at the equilibrium": whole("e", "equilibrium", "rays", 0, 1),
+    "no rays": without_rays,
+    "a face of R without its rays": fewer_rays,
+}
+
 PARTS: dict[str, tuple[int, Change]] = {
     "-F in the first part": (0, negated("F")),
     "-F in the second part": (1, negated("F")),
@@ -546,6 +565,13 @@ TRUE: dict[str, dict[str, Change]] = {
         "2 V": doubled("V", "level"),
     },
     "disturbed sampled stability": {
+        "level": smaller("level"),
+        "rate": smaller("rate"),
+        "period": smaller("period", low=0.6),
+        "2 V": doubled("V", "level"),
+        "D": calmer,
+    },
+    "sampled stability along rays": {
         "level": smaller("level"),
         "rate": smaller("rate"),
         "period": smaller("period", low=0.6),

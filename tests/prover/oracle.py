@@ -1,8 +1,8 @@
 """An independent oracle: graphs evaluated in 60-digit arithmetic, and a generator of random graphs.
 
 A value that does not exist (a pole, a root or logarithm outside its domain) is NaN, and so is what depends on it,
-except through the branch of a `select` that is not taken. Where a primitive is set-valued (step, jump, select and unit
-at their switches) the value is one member of the set: assert membership, not equality.
+except through the branch of a `select` that is not taken. Where a primitive is set-valued (step, jump, select, floor
+and unit at their switches) the value is one member of the set: assert membership, not equality.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ UNARY = {
     "bell": lambda a: 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-a * a),
     "relu": lambda a: a if a > 0 else 0 * a,
     "abs": abs,
+    "floor": mpmath.floor,
     "step": lambda a: a if mpmath.isnan(a) else mpmath.mpf(1 if a > 0 else 0 if a < 0 else 0.5),
     "jump": lambda a: 0 * a,
 }
@@ -115,7 +116,7 @@ def exact_value(graph: Graph, output: int, x: Sequence[float]) -> list[Number]:
 
 
 SMOOTH = ("neg", "square", "power", "sin", "cos", "exp", "tanh", "atan", "softplus", "erf", "sqrt", "log")
-KINKED = ("relu", "abs", "norm", "norm")
+KINKED = ("relu", "abs", "norm", "norm", "floor")
 BOUNDED_FIRST = ("exp", "square", "power")  # towers of these overflow and test nothing
 EXPONENTS = (3, 4, 5, 6, 7, 12, 33, 64)
 

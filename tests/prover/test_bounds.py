@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import torch
 
 from ctrlnet.graph import PRIMITIVES, Graph, gradient
 from ctrlnet.prover import second_order
-from ctrlnet.prover.interval import RULES, interval_bounds
+from ctrlnet.prover.interval import RULES, Interval, interval_bounds
 from ctrlnet.prover.slope import FORMS, slope_bounds
-from tests.prover.enclosure import assert_enclosed
-from tests.prover.oracle import random_graph
+from tests.prover.enclosure import assert_enclosed, assert_in_form, boxes
+from tests.prover.oracle import exact_value, random_graph
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -89,6 +92,76 @@ def test_bounds_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monke
         torch.set_num_threads(threads)
     assert torch.equal(alone.terms, together.terms) and torch.equal(alone.remainder, together.remainder)
     assert torch.equal(alone.range.lower, together.range.lower) and torch.equal(alone.range.upper, together.range.upper)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_node_that_others_use_is_an_output_too(seed: int) -> None:
+    """Forms are dropped after their last use: not those asked for, in any order, twice, or before what needs them."""
+    graph, output = random_graph(seed)
+    lower, upper = boxes(graph.dimension, seed)
+    inner = graph.nodes[output].arguments
+    asked = [output, *inner, output, graph.input]
+    together = slope_bounds(graph, asked, lower, upper)
+    for node, form in zip(asked, together, strict=True):
+        (alone,) = slope_bounds(graph, [node], lower, upper)
+        for part, other in zip((form.terms, *form.range), (alone.terms, *alone.range), strict=True):
+            assert torch.equal(part.nan_to_num(7.0), other.nan_to_num(7.0))
+
+
+def test_constants_of_a_graph_that_grows() -> None:
+    """They are bounded once: what is added afterwards has its own."""
+    graph = Graph(2)
+    first = graph.unary("tanh", graph.constant([Fraction(1, 3), Fraction(2)]))
+    total = graph.binary("add", first, graph.unary("sin", graph.input))
+    assert_enclosed(graph, [total, first], 0)
+    second = graph.unary("exp", graph.binary("mul", first, graph.constant([Fraction(1, 7), Fraction(-5)])))
+    assert_enclosed(graph, [graph.binary("mul", second, total), second, first, graph.constant([1])], 1)
+
+
+@pytest.mark.parametrize(("factor", "at"), [(1e-310, 1e300), (1e-308, 1.3e30), (3.3e300, 1.7e-310), (5e-324, 7e307)])
+@pytest.mark.parametrize("width", [0.0, 1e-16, 0.1])
+def test_tiny_times_huge(factor: float, at: float, width: float) -> None:
+    """Of such a product the rounding is not tiny, though that of the tiny factor is below every float64."""
+    graph = Graph(1)
+    held = graph.constant([Fraction(factor)])
+    outputs = [
+        graph.binary("mul", graph.input, held),
+        graph.linear(graph.input, np.array([[factor], [-0.3 * factor]])),
+        graph.binary("add", graph.binary("mul", graph.input, held), graph.constant([Fraction(1, 3)])),
+    ]
+    lower, upper = (torch.tensor([[at * (1 + side * width)]], dtype=torch.float64) for side in (0, 1))
+    forms = slope_bounds(graph, outputs, lower, upper)
+    for state in (lower.item(), upper.item()):
+        for output, form in zip(outputs, forms, strict=True):
+            for k, value in enumerate(exact_value(graph, output, [state])):
+                assert_in_form(form, 0, k, value, [state], 0.5 * lower[0] + 0.5 * upper[0], lower, upper, k)
+
+
+@pytest.mark.parametrize("m", range(1, 8))
+def test_sums_of_parts_short_and_long(m: int) -> None:
+    """Added one by one and by a reduction; a sum of squares is never negative, be its terms as unequal as they may."""
+    graph = Graph(2 * m)
+    scales = graph.constant([Fraction(10) ** (3 * (i % 5) - 6) for i in range(2 * m)])
+    squares = graph.unary("square", graph.binary("mul", graph.input, scales))
+    outputs = [graph.sum(squares, 2), graph.sum(graph.binary("sub", graph.input, scales), 2), graph.sum(squares, 1)]
+    assert_enclosed(graph, outputs, m, count=3)
+    for bounds in (interval_bounds, slope_bounds):
+        found = bounds(graph, outputs, *boxes(graph.dimension, m))[0]
+        least = found.lower if isinstance(found, Interval) else found.range.lower
+        assert (least >= 0).all()
+
+
+@pytest.mark.parametrize("half", [1e-3, 1.0, 30.0])
+def test_linear_maps_of_what_is_bounded(half: float) -> None:
+    """W tanh(x) lies within |W| of its value at the middle, however far x may reach, and the slope form knows it."""
+    graph = Graph(3)
+    weight = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    output = graph.linear(graph.unary("tanh", graph.input), weight.numpy())
+    lower, upper = torch.full((1, 3), -half, dtype=torch.float64), torch.full((1, 3), half, dtype=torch.float64)
+    bounds = slope_bounds(graph, [output], lower, upper)[0].range
+    most = weight.abs().sum(1) * torch.tanh(torch.tensor(half)).double()
+    assert (bounds.upper >= most * (1 - 1e-6)).all() and (bounds.upper <= most * (1 + 1e-6)).all()
+    assert torch.allclose(bounds.lower, -bounds.upper)
 
 
 def test_slope_forms_shrink_quadratically() -> None:

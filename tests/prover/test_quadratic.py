@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 
 import mpmath
 import pytest
@@ -118,6 +119,39 @@ def network(widths: list[int], seed: int) -> tuple[Graph, int]:
         node = graph.unary("tanh", graph.linear(node, weight.numpy()))
     total = graph.linear(node, torch.ones(1, widths[-1], dtype=torch.float64).numpy())
     return graph, graph.binary("mul", total, graph.take(graph.input, [0]))
+
+
+def assert_within(graph: Graph, outputs: list[int], low: list[float], high: list[float]) -> None:
+    """The corner, the middle and the other corner of one box are in its forms and ranges."""
+    lower, upper = (torch.tensor([end], dtype=torch.float64) for end in (low, high))
+    forms = quadratic_bounds(graph, outputs, lower, upper)
+    for state in (low, [0.5 * p + 0.5 * q for p, q in zip(low, high, strict=True)], high):
+        for output, form in zip(outputs, forms, strict=True):
+            (value,) = exact_value(graph, output, state)
+            _assert_in_form(form, 0, 0, value, _place(state, lower[0], upper[0]), (output, state))
+            _assert_in_range(sharpened(form).range, 0, 0, value, (output, "sharpened", state))
+
+
+@pytest.mark.parametrize("half", [1e-170, 1e-94, 1e-81, 1e-77, 1e-20, 1e150])
+def test_parabolas_with_their_vertex_inside_tiny_boxes(half: float) -> None:
+    """A²/4Q, where A² underflows though the quotient does not, or overflows."""
+    graph = Graph(3)
+    x, y = graph.take(graph.input, [0]), graph.take(graph.input, [1])
+    square = graph.unary("square", x)
+    outputs = [square, graph.unary("neg", square), graph.binary("sub", graph.unary("square", y), square)]
+    for low, high in ((-half, 1e-200), (-half, 0.3 * half), (0.0, half), (-0.1 * half, half)):
+        assert_within(graph, outputs, [low, low, 0.0], [high, high, 1.0])
+
+
+def test_adjoints_that_underflow() -> None:
+    """A remainder of 1e250 times 1e-200, then 1e-210: their product is no float64, yet 1e-160 is left."""
+    graph = Graph(3)
+    large = graph.binary("mul", graph.unary("sin", graph.input), graph.constant([Fraction(10) ** 250] * 3))
+    small = graph.linear(large, 1e-200 * torch.ones(3, 3, dtype=torch.float64).tril().numpy())
+    smaller = graph.binary("mul", small, graph.constant([Fraction(10) ** -150] * 3))
+    output = graph.linear(smaller, 1e-60 * torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64).numpy())
+    assert_within(graph, [output], [-1.0, -1.0, -1.0], [1.0, 1.0, 1.0])
+    assert_within(graph, [output], [-1.0, 0.5, -1.0], [-0.5, 1.0, 2.0])
 
 
 def test_the_remainder_is_cubic_and_less_than_that_of_first_order() -> None:

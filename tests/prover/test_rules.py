@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph
+from ctrlnet.graph import Graph, gradient
 from ctrlnet.prover import curves, ranges
 from ctrlnet.prover.bands import BANDS
 from ctrlnet.prover.interval import RULES, Interval, interval_bounds
@@ -47,7 +47,7 @@ def test_elementwise_rules_on_ranges_of_every_kind(operation: str, exponent: int
             assert_in_form(slope, box, 0, value, [z], middle, lower, upper, 0)
 
 
-@pytest.mark.parametrize("operation", sorted(set(BANDS) - {"step", "jump", "abs", "relu"}))
+@pytest.mark.parametrize("operation", sorted(set(BANDS) - {"floor", "step", "jump", "abs", "relu"}))
 def test_bands_of_smooth_functions_err_by_the_square_of_the_width(operation: str) -> None:
     """At a regular point, on either side of zero where the function is defined there."""
     graph = Graph(1)
@@ -56,6 +56,22 @@ def test_bands_of_smooth_functions_err_by_the_square_of_the_width(operation: str
         at = torch.tensor([[center]], dtype=torch.float64)
         wide, narrow = (slope_bounds(graph, [output], at - h, at + h)[0].remainder.item() for h in (1e-2, 1e-3))
         assert wide < 3 * 1e-4 and narrow < 0.02 * wide
+
+
+@pytest.mark.parametrize("operation", ["sin", "cos"])
+@pytest.mark.parametrize("turns", [-90_001, -2, -1, 0, 1, 3, 150_000])
+def test_waves_reach_one_where_their_extremes_lie(operation: str, turns: int) -> None:
+    """Around an extreme, ending at it within a rounding, and beside it."""
+    graph = Graph(1)
+    output = graph.unary(operation, graph.input)
+    for half, extreme in ((0, 1.0), (1, -1.0)):
+        at = float(mpmath.pi * (2 * turns + half + (0.5 if operation == "sin" else 0)))
+        for low, high, reached in ((-0.1, 0.1, True), (-0.1, 0, True), (0, 0.1, True), (0.01, 0.1, False)):
+            for bounds in _both(graph, output, [at + low], [at + high]):
+                end = (bounds.upper if extreme > 0 else -bounds.lower).item()
+                assert end == 1 if reached else math.cos(0.01) - 1e-9 < end < 1 - 1e-5
+    for bounds in _both(graph, output, [-1e300], [turns + 1e7]):
+        assert bounds.lower.item() == -1 and bounds.upper.item() == 1
 
 
 @pytest.mark.parametrize("guess", [math.nan, 0.0, 0.5, 1e9])
@@ -157,6 +173,25 @@ def test_one_form_for_both_branches_of_a_switch(first: bool) -> None:
             z = low + (high - low) * k / 20
             (value,) = exact_value(graph, output, [z])
             assert_in_form(slope, box, 0, value, [z], 0.5 * lower[box] + 0.5 * upper[box], lower, upper, k)
+
+
+def test_rounding_down_jumps_at_whole_numbers_alone() -> None:
+    """⌊x⌋ and its derivative over boxes between whole numbers, that end at one, and where the next float is far."""
+    graph = Graph(1)
+    output = graph.unary("floor", graph.input)
+    slope = gradient(graph, output)
+    large = 2.0**60
+    for low, high, least, most in (
+        (0.25, 0.75, 0, 0), (1e-300, 0.75, 0, 0), (0.25, math.nextafter(1, 0), 0, 0), (-0.75, -0.25, -1, -1),
+        (0, 0.5, -1, 0), (0.5, 1, 0, 1), (1, 1, 0, 1), (-0.0, -0.0, -1, 0), (-1.5, 2.5, -2, 2),
+        (large, large, large - 128, large), (-large, -large, -large - 256, -large),
+    ):  # fmt: skip
+        for bounds in _both(graph, output, [low], [high]):
+            assert bounds.lower.item() <= least and bounds.upper.item() >= most
+            assert abs(bounds.lower.item() - least) < 1e-12 and abs(bounds.upper.item() - most) < 1e-12
+        for bounds in _both(graph, slope, [low], [high]):
+            assert bounds.lower.isfinite().item() == bounds.upper.isfinite().item() == (least == most)
+            assert least != most or abs(bounds.lower.item()) + abs(bounds.upper.item()) < 1e-200
 
 
 def test_an_undefined_branch_matters_only_where_it_may_be_taken() -> None:

@@ -132,6 +132,18 @@ def test_an_undecided_proof_shows_what_is_open():
     assert axes.get_title().startswith("undecided")
 
 
+@pytest.mark.parametrize("level", [0.7, None])
+def test_a_proof_that_is_open_shows_the_level_asked_for(level):
+    verdict = certify(ExponentialStability(V, rate=0.2), field, SQUARE, level=level, budget=Budget(boxes=3))
+    assert verdict.status == "undecided" and verdict.leaves is not None
+    (axes,) = draw_proof(verdict).axes
+    contours = [one for one in axes.collections if isinstance(one, QuadContourSet)]
+    assert len(contours) == (level is not None) == ("V = 0.7 (level)" in labels(axes))
+    for contour in contours:
+        points = torch.tensor(np.concatenate([path.vertices for path in contour.get_paths()]))
+        assert V(points).numpy() == pytest.approx(level, abs=1e-3)
+
+
 def test_a_counterexample_is_marked():
     verdict = certify(ExponentialStability(V, rate=0.2), field, SQUARE, level=50)
     assert verdict.status == "falsified"

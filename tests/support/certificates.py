@@ -119,7 +119,7 @@ POINTWISE: dict[str, Callable[..., Vector]] = {
     "minimum": np.minimum, "neg": np.negative, "square": np.square, "sin": np.sin, "cos": np.cos, "tanh": np.tanh,
     "exp": np.exp, "relu": lambda x: np.maximum(x, 0), "abs": np.abs, "sqrt": np.sqrt, "log": np.log,
     "atan": np.arctan, "softplus": lambda x: np.logaddexp(0, x), "erf": np.vectorize(math.erf, otypes=[float]),
-    "select": lambda c, a, b: np.where(c > 0, a, b),
+    "select": lambda c, a, b: np.where(c > 0, a, b), "floor": np.floor,
 }  # fmt: skip
 
 

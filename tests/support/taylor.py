@@ -84,6 +84,14 @@ def sided(operation: str, parts: Sequence[Series], draw: random.Random) -> Serie
     return UNDEFINED
 
 
+def floor(a: Series, draw: random.Random) -> Series:
+    """At a whole number k one of k - 1 and k; undefined where 160 bits do not tell. Flat wherever it does not jump."""
+    whole = a[0].floor()
+    if not whole.is_exact():
+        return UNDEFINED
+    return series(whole - draw.randrange(2) if a[0] == whole else whole)
+
+
 def constants(value: dict[str, Any]) -> list[Series]:
     ((kind, content),) = value.items()
     numbers = [Fraction(v) for v in content] if kind == "q" else list(map(Fraction, c.decoded(value).tolist()))
@@ -120,6 +128,8 @@ def _node(
             m = len(a[0]) // attribute
             groups = [a[0][j * m : j * m + m] for j in range(attribute)]
             return [sum(g, series(0)) if operation == "sum" else norm(g, draw) for g in groups]
+    if operation == "floor":
+        return [floor(entry, draw) for entry in a[0]]
     if operation in SMOOTH:
         return [SMOOTH[operation](*parts) for parts in zip(*a, strict=True)]
     return [sided(operation, parts, draw) for parts in zip(*a, strict=True)]

@@ -10,6 +10,7 @@ import torch
 
 from ctrlnet.graph.aten import traced as t
 from ctrlnet.graph.aten.comparisons import both, either
+from ctrlnet.graph.aten.rounding import divide
 from ctrlnet.graph.aten.traced import Handler, Traced
 from ctrlnet.graph.expression import Graph
 
@@ -34,12 +35,6 @@ def _sub(graph: Graph, a: Any, b: Any, alpha: float = 1) -> Traced:
 def _mul(graph: Graph, a: Any, b: Any) -> Traced:
     """The product of two tensors of truth values is `and`, as in torch."""
     return both(graph, a, b) if _truths(a, b) else t.mul(graph, a, b)
-
-
-def _div(graph: Graph, a: Any, b: Any, rounding_mode: str | None = None) -> Traced:
-    if rounding_mode is not None:
-        raise NotImplementedError(f"a quotient rounded by {rounding_mode!r} jumps")
-    return t.div(graph, a, b)
 
 
 def _power(graph: Graph, a: Any, exponent: Any) -> Traced:
@@ -143,6 +138,11 @@ def _logit(graph: Graph, a: Traced, eps: float | None = None) -> Traced:
     return t.log(graph, t.div(graph, inside, t.sub(graph, 1, inside)))
 
 
+def logaddexp(graph: Graph, a: Any, b: Any) -> Traced:
+    """ln(eᵃ + eᵇ) = b + softplus(a - b)."""
+    return t.add(graph, b, t.softplus(graph, t.sub(graph, a, b)))
+
+
 def _lerp(graph: Graph, a: Traced, b: Traced, weight: Any) -> Traced:
     return t.add(graph, a, t.mul(graph, weight, t.sub(graph, b, a)))
 
@@ -157,7 +157,7 @@ ARITHMETIC: dict[Any, Handler] = {
     aten.sub: _sub,
     aten.rsub: lambda graph, a, b, alpha=1: _sub(graph, b, a, alpha),
     aten.mul: _mul,
-    aten.div: _div,
+    aten.div: divide,
     aten.addcmul: _addcmul,
     aten.addcdiv: _addcdiv,
     aten.lerp: _lerp,
@@ -166,7 +166,9 @@ ARITHMETIC: dict[Any, Handler] = {
     aten.abs: t.absolute,
     aten.sign: _sign,
     aten.sgn: _sign,
+    aten.copysign: lambda graph, a, b: t.positive(graph, b, t.absolute(graph, a), t.neg(graph, t.absolute(graph, a))),
     aten.pow: _power,
+    aten.ldexp: lambda graph, a, b: t.mul(graph, a, _power(graph, 2, b)),
     aten.sqrt: t.sqrt,
     aten.rsqrt: lambda graph, a: t.div(graph, 1, t.sqrt(graph, a)),
     aten.hypot: _hypot,
@@ -178,7 +180,7 @@ ARITHMETIC: dict[Any, Handler] = {
     aten.log2: _logarithm(2),
     aten.log10: _logarithm(10),
     aten.logit: _logit,
-    aten.logaddexp: lambda graph, a, b: t.add(graph, b, t.softplus(graph, t.sub(graph, a, b))),
+    aten.logaddexp: logaddexp,
     aten.sin: t.sin,
     aten.cos: t.cos,
     aten.tan: lambda graph, a: t.div(graph, t.sin(graph, a), t.cos(graph, a)),

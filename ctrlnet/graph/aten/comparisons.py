@@ -6,6 +6,7 @@ are one to a proof, and logic is arithmetic on conditions: `and` is a minimum, `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ def _greater(graph: Graph, a: Any, b: Any) -> Traced:
 
 
 def _different(graph: Graph, a: Any, b: Any) -> Traced:
+    if not isinstance(b, Traced) and math.isinf(b):
+        return inverse(graph, _never(graph, a))
     return t.decided(graph, t.absolute(graph, t.sub(graph, a, b)), truth=True)
 
 
@@ -84,6 +87,16 @@ def _never(graph: Graph, a: Any) -> Traced:
     return Traced(graph.constant([-1] * graph.size(value.node)), value.shape, True)
 
 
+def _cleaned(graph: Graph, a: Traced, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Traced:
+    """Real numbers are no NaN and not infinite; what may be undefined would be given a value, of which no proof is."""
+    if graph.partial(a.node):
+        raise NotImplementedError(
+            "it gives a value to what may be undefined, a quotient, root or logarithm; keep that defined instead, by "
+            "clamp(min=...) or torch.where inside"
+        )
+    return a
+
+
 COMPARISONS: dict[Any, Handler] = {
     aten.gt: _greater,
     aten.lt: lambda graph, a, b: _greater(graph, b, a),
@@ -104,4 +117,6 @@ COMPARISONS: dict[Any, Handler] = {
     aten.heaviside: _heaviside,
     aten.isnan: _never,
     aten.isinf: _never,
+    aten.nan_to_num: _cleaned,
+    aten.signbit: lambda graph, a: _greater(graph, 0, a),
 }

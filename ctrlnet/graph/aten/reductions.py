@@ -89,18 +89,6 @@ def _product(graph: Graph, a: Traced, dims: Dims = None, keepdim: bool = False, 
     return _folded(graph, t.number(graph, a), dims, keepdim, t.mul)
 
 
-def _cumulative_product(graph: Graph, a: Traced, dim: int, dtype: Any = None) -> Traced:
-    if not a.shape:
-        return a
-    index = torch.arange(math.prod(a.shape)).reshape(a.shape).movedim(dim, 0)
-    parts = [Traced(graph.take(a.node, part.reshape(-1).tolist()), tuple(part.shape)) for part in index]
-    for i in range(1, len(parts)):
-        parts[i] = t.mul(graph, parts[i - 1], parts[i])
-    back = torch.empty_like(index.reshape(-1))
-    back[index.reshape(-1)] = torch.arange(len(back))
-    return Traced(graph.take(graph.concatenate([part.node for part in parts]), back.tolist()), a.shape)
-
-
 def _any(graph: Graph, a: Traced, dims: Dims = None, keepdim: bool = False) -> Traced:
     return _folded(graph, t.truth(graph, a), dims, keepdim, either)
 
@@ -125,6 +113,11 @@ def _deviation(graph: Graph, *arguments: Any, **options: Any) -> Traced:
 
 def _variance_and_mean(graph: Graph, a: Traced, dims: Any = None, keepdim: bool = False, **options: Any) -> Any:
     return variance(graph, a, dims, keepdim=keepdim, **options), mean(graph, a, dims, keepdim)
+
+
+def _deviation_and_mean(graph: Graph, a: Traced, *arguments: Any, **options: Any) -> Any:
+    spread, middle = _variance_and_mean(graph, a, *arguments, **options)
+    return t.sqrt(graph, spread), middle
 
 
 def norm(graph: Graph, a: Traced, p: Any = 2, dims: Dims = None, keepdim: bool = False, dtype: Any = None) -> Traced:
@@ -175,7 +168,6 @@ REDUCTIONS: dict[Any, Handler] = {
     aten.sum: total,
     aten.mean: mean,
     aten.prod: _product,
-    aten.cumprod: _cumulative_product,
     aten.amax: largest,
     aten.amin: smallest,
     aten.aminmax: _aminmax,
@@ -193,6 +185,7 @@ REDUCTIONS: dict[Any, Handler] = {
     aten.var: variance,
     aten.std: _deviation,
     aten.var_mean: _variance_and_mean,
+    aten.std_mean: _deviation_and_mean,
     aten.linalg_vector_norm: norm,
     aten.norm: norm,
     aten.dist: lambda graph, a, b, p=2: norm(graph, t.sub(graph, a, b), p),

@@ -87,6 +87,18 @@ def _solve(graph: Graph, a: Traced, b: Traced, left: bool = True) -> Traced:
     return Traced(solved.node, solved.shape[:-1]) if vector else solved
 
 
+def _solve_triangular(
+    graph: Graph, a: Traced, b: Traced, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Traced:
+    """A⁻¹ B or B A⁻¹ with one triangle of A alone, the other read as zeros."""
+    if unitriangular:
+        raise NotImplementedError("a diagonal read as ones, unitriangular=True")
+    numbers = torch.arange(1, 1 + math.prod(a.shape)).reshape(a.shape)
+    triangle = (numbers.triu() if upper else numbers.tril()).reshape(-1).tolist()
+    node = graph.take(graph.concatenate([graph.constant([0]), a.node]), triangle)
+    return _solve(graph, Traced(node, a.shape), b, left)
+
+
 def multiplied(graph: Graph, a: Traced, b: Traced) -> Traced:
     """A B over batches: Σ_k a_ik b_kj."""
     rows = Traced(a.node, (*a.shape, 1))
@@ -103,6 +115,7 @@ def _log_determinant(graph: Graph, a: Traced) -> Any:
 
 
 SOLVING: dict[Any, Handler] = {
+    aten.linalg_solve_triangular: _solve_triangular,
     aten._linalg_det: lambda graph, a: (determinant(graph, a), None, None),
     aten._linalg_slogdet: _log_determinant,
     aten.linalg_inv_ex: lambda graph, a, check_errors=False: (inverse(graph, a), None),
