@@ -33,7 +33,7 @@ RATES: dict[str, tuple[float, ...]] = {
     "muon": (5e-3, 1e-2, 2e-2),
     "agd": (0.1, 0.3, 1.0),
     "agd_spectral": (0.03, 0.1, 0.3),
-    "relative_trust": (0.03, 0.1, 0.3),
+    "relative_trust": (0.1, 0.3, 1.0),
     "fromage": (1e-2, 3e-2, 1e-1),
     "nero": (3e-3, 1e-2, 3e-2),
     "madam": (3e-3, 1e-2, 3e-2),
