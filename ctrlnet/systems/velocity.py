@@ -24,6 +24,12 @@ _NO_FIELD: dict[type, str] = {
     Disturbed: "Disturbed, x' = F(x, d), which needs a disturbance. Give lambda x: field(x, d) for a d of your own.",
     DiscreteMap: "a DiscreteMap, x⁺ = f(x), which has no velocity. Give x' = F(x), or iterate the map itself.",
 }
+_NO_CALL: dict[int, str] = {
+    1: "The field cannot be called with the state alone: {}. It maps x to x'; a function f(t, x) is given to "
+    "ctrlnet.solve and ctrlnet.odeint as ctrlnet.timed(f).",
+    2: "The timed field cannot be called with time and state: {}. It maps (t, x) to x'; a function of the state alone "
+    "is given without ctrlnet.timed.",
+}
 
 
 def check_field(field: Any) -> None:
@@ -43,20 +49,11 @@ def check_field(field: Any) -> None:
         raise UsageError(f"The field is {field!r}; give a function of states (..., n) with values (..., n).")
     if torch.compiler.is_compiling():
         return
-    if isinstance(field, Timed):
-        if not isinstance(field.function, torch.nn.Module) and (problem := misfit(field.function, 2)):
-            raise UsageError(
-                f"The timed field cannot be called with time and state: {problem}. It maps (t, x) to x'; a function of "
-                "the state alone is given without ctrlnet.timed."
-            )
+    function, arguments = (field.function, 2) if isinstance(field, Timed) else (field, 1)
+    if isinstance(function, torch.nn.Module):  # they hide their signature
         return
-    if isinstance(field, torch.nn.Module):  # they hide their signature
-        return
-    if problem := misfit(field, 1):
-        raise UsageError(
-            f"The field cannot be called with the state alone: {problem}. It maps x to x'; a function f(t, x) is given "
-            "to ctrlnet.solve and ctrlnet.odeint as ctrlnet.timed(f)."
-        )
+    if problem := misfit(function, arguments):
+        raise UsageError(_NO_CALL[arguments].format(problem))
 
 
 def checked_velocity(velocity: Any, x: Tensor, name: str = "field") -> Tensor:
