@@ -13,13 +13,11 @@ batch of 256 van der Pol oscillators with one stiff among them is held against t
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import random
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -81,13 +79,10 @@ def measure() -> dict[str, float]:
 
 
 def keep_memory() -> None:
-    """Ask the C library for it: it gives pages back above a bound that lies between the needs of the runs, and whoever
-    is above it pays for new ones in every round, a tenth of its time. Where there is no such option nothing changes."""
-    trim, mmap = -1, -3
-    with suppress(AttributeError, OSError):
-        library = ctypes.CDLL(None)
-        library.mallopt(mmap, 1 << 25)
-        library.mallopt(trim, 1 << 30)
+    """Have the C library keep what is freed: it gives pages back above a bound that lies between the needs of the runs,
+    and whoever is above it pays for new ones in every round, a tenth of its time. glibc's bound is twice the size of
+    the largest block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), here one that nothing is written to."""
+    torch.empty(24 << 20, dtype=torch.uint8)
 
 
 def show(batch: int, found: dict[str, Timed]) -> None:
