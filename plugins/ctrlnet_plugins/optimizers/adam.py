@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctrlnet_plugins.optimizers.rule import Part
+from ctrlnet_plugins.optimizers.part import Part
 
 _FIRST, _SECOND, _EPSILON, _DECAY = 0.9, 0.999, 1e-8, 0.01  # the defaults of torch
 

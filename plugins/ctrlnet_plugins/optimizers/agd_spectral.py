@@ -12,8 +12,8 @@ from ctrlnet_plugins.optimizers.agd import AGD
 from ctrlnet_plugins.optimizers.ascent import Ascent, numbers
 from ctrlnet_plugins.optimizers.blocks import like, matrices, wide
 from ctrlnet_plugins.optimizers.options import require_among
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.polar import msign
-from ctrlnet_plugins.optimizers.rule import Part
 
 
 class AGDSpectral(AGD):

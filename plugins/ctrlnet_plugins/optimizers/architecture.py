@@ -61,3 +61,18 @@ def layers(module: nn.Module) -> list[tuple[str, nn.Module, Tensor]]:
 def depth_in_layers(module: nn.Module) -> int:
     """The number of layers that hold a trainable tensor with two axes or more."""
     return len({name for name, _, _ in layers(module)})
+
+
+def number_of_layers(depth: str | int | None) -> int | None:
+    """L as it was given; None where the tensors are to be counted.
+
+    Raises:
+        UsageError: it is no number of layers, or asks for a module.
+    """
+    if depth == "layers":
+        raise UsageError("depth='layers' needs the module: build the optimizer with for_module, or give L as a number.")
+    if depth is None or depth == "tensors":
+        return None
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise UsageError(f"depth is {depth!r}; allowed: 'tensors', 'layers', or L as an integer of at least 1.")
+    return depth

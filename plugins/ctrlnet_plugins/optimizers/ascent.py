@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet_plugins.optimizers.blocks import wide
-from ctrlnet_plugins.optimizers.rule import Part
+from ctrlnet_plugins.optimizers.part import Part
 
 
 class Ascent(NamedTuple):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ctrlnet_plugins.optimizers.options import require_positive
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import squared_norm, squares
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.rule import Rule
 
 
 class Fromage(Rule):

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.adam import adam_state, adamw
 from ctrlnet_plugins.optimizers.advice import Advice, advise
-from ctrlnet_plugins.optimizers.architecture import depth_in_layers, require_treatable
+from ctrlnet_plugins.optimizers.architecture import depth_in_layers, number_of_layers, require_treatable
 from ctrlnet_plugins.optimizers.ascent import Ascent, frobenius, length, total, walk
 from ctrlnet_plugins.optimizers.blocks import PRECISE, orthogonal, places, scale, spectral_norm, squares
 from ctrlnet_plugins.optimizers.options import require_among, require_positive
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import squared_norm
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.rule import Rule
 
 _BIAS = ("error", "block", "frozen", "adamw")
 
@@ -59,7 +60,7 @@ class Layered(Rule):
     ) -> None:
         require_among("bias", bias, _BIAS)
         require_positive("bias_lr", bias_lr)
-        self._bias, self._depth = bias, _number_of_layers(depth)
+        self._bias, self._depth = bias, number_of_layers(depth)
         options = {"lr": lr, "bias_lr": bias_lr, "adamw": False}
         super().__init__(params, options, maximize=maximize, foreach=foreach, on_nonfinite=on_nonfinite)
 
@@ -236,16 +237,6 @@ class Layered(Rule):
                     pairs.append((group["param_names"][place] if "param_names" in group else str(count), weight))
                 count += 1
         return pairs
-
-
-def _number_of_layers(depth: str | int | None) -> int | None:
-    if depth == "layers":
-        raise UsageError("depth='layers' needs the module: build the optimizer with for_module, or give L as a number.")
-    if depth is None or depth == "tensors":
-        return None
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise UsageError(f"depth is {depth!r}; allowed: 'tensors', 'layers', or L as an integer of at least 1.")
-    return depth
 
 
 def _tensor(entry: Any) -> Tensor:

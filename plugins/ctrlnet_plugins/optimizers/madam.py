@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.options import require_fraction, require_positive
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import count_steps, least_root
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.rule import Rule
 
 _CHUNK = 1 << 18  # entries: few enough to stay in a processor's cache, and so many that few operations are called
 _flip = torch.ops.aten.leaky_relu_backward.grad_input  # of (x, w, −1): x where w > 0, else −x; sign and mul_ in one

@@ -13,7 +13,8 @@ from torch import Tensor
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.madam import largest
 from ctrlnet_plugins.optimizers.options import require_fraction, require_positive
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.part import Part
+from ctrlnet_plugins.optimizers.rule import Rule
 
 _NATS = 1 / log(2)  # e^x = 2^(x·_NATS)
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.options import require_positive
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.part import Part
+from ctrlnet_plugins.optimizers.rule import Rule
 
 
 class MFAC(Rule):

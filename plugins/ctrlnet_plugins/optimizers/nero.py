@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ctrlnet import UsageError
 from ctrlnet_plugins.optimizers.options import require_flag, require_fraction
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import count_steps
 from ctrlnet_plugins.optimizers.rows import Rows
-from ctrlnet_plugins.optimizers.rule import Part, Rule
+from ctrlnet_plugins.optimizers.rule import Rule
 
 
 class Nero(Rule):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ctrlnet_plugins.optimizers.blocks import rank, scale, squares
 from ctrlnet_plugins.optimizers.layered import Layered
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import squared_norm
-from ctrlnet_plugins.optimizers.rule import Part
 
 
 class RelativeTrust(Layered):

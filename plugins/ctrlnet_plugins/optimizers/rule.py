@@ -6,7 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from math import inf, isfinite
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +15,11 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from ctrlnet import NonFinite, UsageError
 from ctrlnet_plugins.optimizers.options import require_among, require_flag, require_rate
+from ctrlnet_plugins.optimizers.part import Part
 from ctrlnet_plugins.optimizers.passes import squared_norm, squares, total_of
 from ctrlnet_plugins.optimizers.saved import require_fitting
 
 _log = logging.getLogger("ctrlnet")
-
-
-class Part(NamedTuple):
-    """The weights of one parameter group that have a gradient, and those gradients, in the same order."""
-
-    group: dict[str, Any]
-    weights: list[Tensor]
-    gradients: list[Tensor]
-
-    @property
-    def sign(self) -> float:
-        """-1 to descend, 1 to ascend."""
-        return 1.0 if self.group["maximize"] else -1.0
-
-    @property
-    def foreach(self) -> bool:
-        """Whether to use torch's operations on lists: by default on CUDA only, since on a CPU a loop is faster."""
-        chosen: bool | None = self.group["foreach"]
-        if chosen is None:
-            return self.weights[0].is_cuda and all(weight.is_cuda for weight in self.weights)
-        return chosen
-
-    @property
-    def on_host(self) -> bool:
-        """Whether to compute with Python's numbers: on a CPU, one tensor at a time."""
-        return not self.foreach and not self.weights[0].is_cuda
 
 
 class Rule(Optimizer):
