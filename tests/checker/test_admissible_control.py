@@ -12,6 +12,7 @@ import certificates as c
 import numpy as np
 import proofs as p
 import pytest
+from certificates import Content, Vector
 
 from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.checker.common_control import throughout
@@ -21,8 +22,6 @@ from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.resting import law
 
-Content = dict[str, Any]
-Vector = np.ndarray
 SQUARE = ([-2.0, -2.0], [2.0, 2.0])
 
 
@@ -59,9 +58,8 @@ def spare(
             slope, z = c.gradient(graphs[name], x), np.hstack([x, np.tile(d, (len(x), 1))])
             a = sign * ((slope * c.evaluate(graphs["f"], z)).sum(1) + rate * c.evaluate(graphs[name], x)[:, 0])
             b = sign * (slope * c.evaluate(graphs["g"], z)).sum(1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                low = np.where(b > 1e-9, np.maximum(low, -a / b), low)
-                high = np.where(b < -1e-9, np.minimum(high, -a / b), high)
+            low = np.where(b > 1e-9, np.maximum(low, -a / b), low)
+            high = np.where(b < -1e-9, np.minimum(high, -a / b), high)
             high = np.where((np.abs(b) <= 1e-9) & (a <= 1e-9), low - 1, high)
         return high - low
 
@@ -408,8 +406,7 @@ def common(graphs: Content, U: p.Box, x: Vector, grid: list[list[float]]) -> Vec
         z = np.hstack([x, np.tile(d, (len(x), 1))])
         a = slope * c.evaluate(graphs["f"], z)[:, 0] + c.evaluate(graphs["h0"], x)[:, 0]
         b = slope * c.evaluate(graphs["g"], z)[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = np.where(b > 0, np.maximum(low, -a / b), low), np.where(b < 0, np.minimum(high, -a / b), high)
+        low, high = np.where(b > 0, np.maximum(low, -a / b), low), np.where(b < 0, np.minimum(high, -a / b), high)
         high = np.where((b == 0) & (a <= 0), -np.inf, high)
     return high - low
 
@@ -564,10 +561,7 @@ def test_whatever_control_is_chosen_it_is_admissible(low: float, high: float) ->
     f, g = (ready(p.graph(1, lambda g, x, s=s: g.linear(np.array([[s]]), x)), 1) for s in (-1.0, 1.0))
     x = np.linspace(-3, 3, 31)[:, None]
     rate = Interval(np.array([0.1]), np.array([0.1]))
-    with np.errstate(all="ignore"):
-        u, _ = chosen(
-            Plant(f, g, Interval(np.array([low]), np.array([high]))), [Condition(V, rate, -1)], Interval(x, x)
-        )
+    u, _ = chosen(Plant(f, g, Interval(np.array([low]), np.array([high]))), [Condition(V, rate, -1)], Interval(x, x))
     assert (np.isnan(u) | ((low <= u) & (u <= high))).all()
     assert low < -1e308 or not np.isnan(u).any()
 

@@ -11,10 +11,10 @@ import certificates as c
 import numpy as np
 import proofs as p
 import pytest
+from certificates import Content
 
 from ctrlnet.checker import check_bytes, compare
 
-Content = dict[str, Any]
 SQUARE = ([-1.0, -1.0], [1.0, 1.0])
 MARGIN = p.file(
     "positivity", SQUARE, p.NONE, {"margin": p.graph(2, lambda g, x: g.constant([1.0]))}, {"interior": "p"}, where=[]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import certificates as c
 import numpy as np
 import proofs as p
 import pytest
+from certificates import Content
 
 from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.checker.graph import read_graph
@@ -16,7 +16,6 @@ from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.maps import step
 
-Content = dict[str, Any]
 LINE = ([-1.0], [1.0])
 SQUARE = ([-1.0, -1.0], [1.0, 1.0])
 V1 = p.graph(1, lambda g, x: g.op("square", x))
@@ -74,10 +73,9 @@ def test_a_next_state_on_the_boundary_of_the_box_is_inside() -> None:
     """x+ = 1 beyond 1/2: in the closed box [-1, 1], and not in [-1, 1)."""
     box, one = Interval(np.array([[0.6]]), np.array([[0.9]])), Interval(np.ones(1), np.ones(1))
     F = Evaluator(read_graph(switched(0.5, 1.0), 1, "F"), 1)
-    with np.errstate(all="ignore"):
-        found = step(Evaluator(read_graph(V1, 1, "V"), 1), F, box, one, one)
-        assert found.inside(Interval(-np.ones(1), np.ones(1))).proved.all()
-        assert found.inside(Interval(-np.ones(1), np.nextafter(np.ones(1), 0))).refuted.all()
+    found = step(Evaluator(read_graph(V1, 1, "V"), 1), F, box, one, one)
+    assert found.inside(Interval(-np.ones(1), np.ones(1))).proved.all()
+    assert found.inside(Interval(-np.ones(1), np.nextafter(np.ones(1), 0))).refuted.all()
 
 
 @pytest.mark.parametrize(("kappa", "true"), [("3/4", False), ("749/1000", True), ("751/1000", False), ("1", False)])
@@ -146,8 +144,7 @@ def test_steps_are_enclosed(seed: int) -> None:
     z = rng.uniform(lo, hi, (2000, n + k))
     half, one = (Interval.of([Fraction(v)]) for v in ("1/2", "1"))
     evaluators = Evaluator(read_graph(V, n, "V"), n), Evaluator(read_graph(F, n + k, "F"), n + k)
-    with np.errstate(all="ignore"):
-        found = step(*evaluators, Interval(lo[None], hi[None]), half, one)
+    found = step(*evaluators, Interval(lo[None], hi[None]), half, one)
     y, v = c.evaluate(F, z), c.evaluate(V, z[:, :n])[:, 0]
     w = 1 + v / 2 - c.evaluate(V, y)[:, 0]
     slack = 1e-9 * (1 + np.abs(w).max())

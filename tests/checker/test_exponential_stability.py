@@ -13,10 +13,9 @@ from typing import Any
 import certificates as c
 import numpy as np
 import pytest
+from certificates import Content
 
 from ctrlnet.checker import CheckReport, check_bytes
-
-Content = dict[str, Any]
 
 
 def eye(scale: float = 1.0) -> Content:

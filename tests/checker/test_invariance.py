@@ -9,10 +9,10 @@ import certificates as c
 import numpy as np
 import proofs as p
 import pytest
+from certificates import Content
 
 from ctrlnet.checker import CheckReport, check_bytes
 
-Content = dict[str, Any]
 SQUARE = ([-1.0, -1.0], [1.0, 1.0])
 TWO = ([-2.0, -2.0], [2.0, 2.0])
 INWARD = c.linear_field(-np.eye(2))

@@ -75,8 +75,7 @@ def test_quotients_and_motions_are_enclosed(name: str) -> None:
     base, e = rays.state(box)
     motion = nothing(e)
     motion.lo[0] = motion.hi[0] = direction
-    with np.errstate(all="ignore"):
-        ray = rays.along(function, base, e, motion)
+    ray = rays.along(function, base, e, motion)
     point = box.lo + (box.hi - box.lo) * rng.random((200, *box.shape))
     t = 10.0 ** -(3 * rng.random((200, len(box.lo), 1)))
     t[0] = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -12,15 +12,13 @@ from typing import Any
 import certificates as c
 import numpy as np
 import pytest
+from certificates import Content, Graph
 
 from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.checker.flow import Flow
 from ctrlnet.checker.graph import read_graph
 from ctrlnet.checker.interval import Interval
 from ctrlnet.checker.jets import Evaluator
-
-Content = dict[str, Any]
-Graph = dict[str, Any]
 
 
 def integrator() -> tuple[Graph, Graph]:
@@ -66,13 +64,6 @@ def held(loop: tuple[Graph, Graph], x: np.ndarray, period: float, steps: int = 2
         x = x + h / 6 * (k[0] + 2 * k[1] + 2 * k[2] + k[3])
         path.append(x)
     return np.array(path)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """As in the checker, where NaN proves nothing."""
-    with np.errstate(all="ignore"):
-        yield
 
 
 def flow_of(loop: tuple[Graph, Graph], period: float) -> Flow:

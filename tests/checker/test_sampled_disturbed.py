@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -11,24 +11,13 @@ from typing import Any
 import certificates as c
 import numpy as np
 import pytest
+from certificates import Content, Graph, Vector
 
 from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.checker.disturbed_flow import DisturbedFlow
 from ctrlnet.checker.graph import read_graph
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
-
-Content = dict[str, Any]
-Graph = dict[str, Any]
-Vector = np.ndarray
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """As in the checker, where NaN proves nothing."""
-    with np.errstate(all="ignore"):
-        yield
-
 
 # ---- loops: f(x, u, d) and a policy ----------------------------------------------------------------------------------
 

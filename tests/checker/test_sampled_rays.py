@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +10,7 @@ import certificates as c
 import numpy as np
 import proofs
 import pytest
+from certificates import Content, Graph, Vector
 
 from ctrlnet.checker import CheckReport, check_bytes
 from ctrlnet.checker.disturbed_flow import DisturbedFlow
@@ -18,18 +19,6 @@ from ctrlnet.checker.graph import read_graph
 from ctrlnet.checker.interval import Interval, stack
 from ctrlnet.checker.jets import Evaluator
 from ctrlnet.checker.statement import NONE
-
-Content = dict[str, Any]
-Graph = dict[str, Any]
-Vector = np.ndarray
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """As in the checker, where NaN proves nothing."""
-    with np.errstate(all="ignore"):
-        yield
-
 
 # ---- slopes by x and u -----------------------------------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ import certificates as c
 import numpy as np
 import proofs as p
 import pytest
+from certificates import Content
 
 from ctrlnet.checker import check_bytes
 
-Content = dict[str, Any]
 SQUARE = ([-1.0, -1.0], [1.0, 1.0])
 PARTICLES, STEPS, STEP = 200, 100, 0.03
 

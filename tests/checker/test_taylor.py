@@ -46,8 +46,7 @@ def along(f: Evaluator, box: Interval, q: Sequence[float]) -> list[Form]:
     """f with its first and second derivative in the direction q, over one box."""
     steady = (Interval(np.array([v]), np.array([v])) for v in (q, np.zeros(len(q))))
     inputs = [variables(box), *(constant(v, len(q)) for v in steady)]
-    with np.errstate(all="ignore"):
-        return [form.over(box) for form in evaluate(f, Value(inputs, box)).forms]
+    return [form.over(box) for form in evaluate(f, Value(inputs, box)).forms]
 
 
 def within(form: Form, box: Interval, point: Sequence[float], exact: arb) -> bool:
@@ -145,12 +144,11 @@ def test_higher_derivatives_hold_differences_of_those_below(name: str | int, low
     """(f''(b) - f''(a)) / (b - a) is a mean of f''' over [a, b], and so on."""
     x, e = Interval(np.array([[low]]), np.array([[high]])), ball_elementary
     f, higher = (FUNCTIONS[name], HIGHER[name]) if isinstance(name, str) else (powers(name), higher_powers(name))
-    with np.errstate(all="ignore"):
-        y, ends = f.value(x, e), [Interval(v, v) for v in (x.lo, x.hi)]
-        rows = [[row(v, f.value(v, e), e) for v in ends] for row in (f.second, higher.third)]
-        for (first, second), above in zip(rows, higher, strict=True):
-            found = above(x, y, e) * (x - Interval(x.lo, x.lo))
-            assert not (second - first).hi.min() < found.lo.min() and not (second - first).lo.max() > found.hi.max()
+    y, ends = f.value(x, e), [Interval(v, v) for v in (x.lo, x.hi)]
+    rows = [[row(v, f.value(v, e), e) for v in ends] for row in (f.second, higher.third)]
+    for (first, second), above in zip(rows, higher, strict=True):
+        found = above(x, y, e) * (x - Interval(x.lo, x.lo))
+        assert not (second - first).hi.min() < found.lo.min() and not (second - first).lo.max() > found.hi.max()
 
 
 def test_the_turns_of_the_fourth_derivative_of_tanh() -> None:
@@ -260,8 +258,7 @@ def test_rounding_is_accounted_for_exactly(name: str, block: int) -> None:
         draw = random.Random(seed)
         n = draw.randint(1, 3)
         a, b = drawn(draw, n, 2), drawn(draw, n, 2)
-        with np.errstate(all="ignore"):
-            made = rule(a, b)
+        made = rule(a, b)
         if not (np.isfinite(made.terms).all() and np.isfinite(made.rest).all()):
             continue
         known += 1
@@ -396,8 +393,7 @@ def test_ranges_of_what_is_not_finite_or_too_large_prove_nothing(bad: float, row
     terms = np.array([10.0, 1, 1, 1, 1, 1, 1])
     terms[row] = bad if row or bad != 1e300 else -bad
     form = Form(terms[:6, None, None], terms[6:, None], 2)
-    with np.errstate(all="ignore"):
-        assert not tight(form).lo[0] > 0 and not span(form).lo[0, 0] > 0
+    assert not tight(form).lo[0] > 0 and not span(form).lo[0, 0] > 0
 
 
 @pytest.mark.parametrize(
@@ -420,8 +416,7 @@ def test_where_V_is_not_Lipschitz_nothing_is_said_of_its_derivative_even_along_a
     x = v.input()
     V, F = ready(v.output(build(v, x)), 3), ready(f.output(f.linear(np.zeros((3, 3)), f.input())), 3)
     box = Interval(np.array([[low, 0.0, 0.0]]), np.ones((1, 3)))
-    with np.errstate(all="ignore"):
-        G = flow(V, F, box, Interval(np.ones(1), np.ones(1)))[1].value
+    G = flow(V, F, box, Interval(np.ones(1), np.ones(1)))[1].value
     assert not np.isfinite(G.lo).any() or not np.isfinite(G.hi).any()
 
 
@@ -432,9 +427,8 @@ def test_an_undefined_entry_of_the_field_matters_though_nothing_reads_it(low: fl
     V, x = ready(v.output(v.input()[0] + v.constant([2.0])), 3), f.input()
     F = ready(f.output(f.concatenate(-x[0], f.op("log", x[1]), x[2])), 3)
     box, one = Interval(np.array([[0.5, low, 0.0]]), np.ones((1, 3))), Interval(np.ones(1), np.ones(1))
-    with np.errstate(all="ignore"):
-        assert flow(V, F, box, one)[1].positive().proved[0] == defined
-        assert Derivatives(V, F, one, one).second(box).positive().proved[0] == defined
+    assert flow(V, F, box, one)[1].positive().proved[0] == defined
+    assert Derivatives(V, F, one, one).second(box).positive().proved[0] == defined
 
 
 @pytest.mark.parametrize("kink", ["relu", "abs"])
@@ -445,10 +439,9 @@ def test_a_barrier_of_high_order_must_be_twice_differentiable(kink: str) -> None
     H = ready(h.output(h.op(kink, x[0]) + h.constant([1.0])), 2)
     F = ready(f.output(f.linear(np.zeros((2, 2)), f.input())), 2)
     one = Interval(np.ones(1), np.ones(1))
-    with np.errstate(all="ignore"):
-        for low, proved in ((-0.5, False), (0.0, False), (0.5, True)):
-            box = Interval(np.array([[low, 0.0]]), np.ones((1, 2)))
-            assert Derivatives(H, F, one, one).second(box).positive().proved[0] == proved
+    for low, proved in ((-0.5, False), (0.0, False), (0.5, True)):
+        box = Interval(np.array([[low, 0.0]]), np.ones((1, 2)))
+        assert Derivatives(H, F, one, one).second(box).positive().proved[0] == proved
 
 
 @pytest.mark.parametrize("names", [c.SMOOTH, c.UNARY + c.BINARY], ids=["smooth V", "kinks in V"])
@@ -465,9 +458,8 @@ def test_decrease_in_many_dimensions_is_not_proved_where_samples_refute_it(seed:
     best, spread = -(slope / v).max(), np.ptp(slope / v)
     margin = 1e-4 * (1 + abs(best))
     box, functions = Interval(lo[None], hi[None]), (ready(V, n), ready(F, n))
-    with np.errstate(all="ignore"):
-        false = decrease(*functions, box, Interval.of([Fraction(best + margin)]))
-        true = decrease(*functions, box, Interval.of([Fraction(best - 20 * (spread + margin))]))
+    false = decrease(*functions, box, Interval.of([Fraction(best + margin)]))
+    true = decrease(*functions, box, Interval.of([Fraction(best - 20 * (spread + margin))]))
     assert not false.proved[0] and not true.refuted[0]
     if names is c.SMOOTH and (hi - lo).max() < 1e-2:
         assert true.proved[0] or np.abs(slope).max() > 1e3

@@ -20,6 +20,9 @@ from typing import Any
 import numpy as np
 
 Vector = np.ndarray
+Graph = dict[str, Any]
+Content = dict[str, Any]
+"""Of a file, or of a part of it."""
 
 
 def array(values: Sequence[float]) -> dict[str, str]:
@@ -102,11 +105,11 @@ class Builder:
     def concatenate(self, *parts: Node) -> Node:
         return self.add("concatenate", parts, None, sum(p.size for p in parts))
 
-    def output(self, node: Node) -> dict[str, Any]:
+    def output(self, node: Node) -> Graph:
         return {"nodes": self.nodes, "output": node.id}
 
 
-def decoded(value: dict[str, Any]) -> Vector:
+def decoded(value: Content) -> Vector:
     """Float values of an array of the format."""
     ((kind, content),) = value.items()
     if kind == "q":
@@ -123,7 +126,7 @@ POINTWISE: dict[str, Callable[..., Vector]] = {
 }  # fmt: skip
 
 
-def evaluate(graph: dict[str, Any], x: Vector) -> Vector:
+def evaluate(graph: Graph, x: Vector) -> Vector:
     """Values (B, size) of a graph at points (B, n)."""
     values: list[Vector] = []
     for operation, ids, attribute in graph["nodes"]:
@@ -149,7 +152,7 @@ def evaluate(graph: dict[str, Any], x: Vector) -> Vector:
     return values[graph["output"]]
 
 
-def gradient(graph: dict[str, Any], x: Vector, step: float = 1e-6) -> Vector:
+def gradient(graph: Graph, x: Vector, step: float = 1e-6) -> Vector:
     """Central differences (B, n) of a graph of size 1."""
     columns = []
     for i in range(x.shape[1]):
@@ -159,19 +162,19 @@ def gradient(graph: dict[str, Any], x: Vector, step: float = 1e-6) -> Vector:
     return np.stack(columns, 1)
 
 
-def sealed(content: dict[str, Any]) -> bytes:
+def sealed(content: Content) -> bytes:
     """Bytes of a certificate with the right hash."""
     body = json.dumps(content).encode()
     return b"ctrlnet-certificate 1 " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def opened(data: bytes) -> dict[str, Any]:
+def opened(data: bytes) -> Content:
     """JSON of a certificate."""
-    content: dict[str, Any] = json.loads(data.split(b"\n", 1)[1])
+    content: Content = json.loads(data.split(b"\n", 1)[1])
     return content
 
 
-def changed(content: dict[str, Any], edit: Callable[[dict[str, Any]], Any]) -> bytes:
+def changed(content: Content, edit: Callable[[Content], Any]) -> bytes:
     """Sealed copy after an edit in place."""
     content = copy.deepcopy(content)
     edit(content)
@@ -182,8 +185,8 @@ def changed(content: dict[str, Any], edit: Callable[[dict[str, Any]], Any]) -> b
 class Sampling:
     """Grows trees by sampling V and G = grad V.F + rate V: splits until one kind of leaf looks right everywhere."""
 
-    V: dict[str, Any]
-    F: dict[str, Any]
+    V: Graph
+    F: Graph
     rate: float
     level: float
     inner: tuple[Vector, Vector]
@@ -222,9 +225,9 @@ class Sampling:
 
 
 def stability(
-    V: dict[str, Any], F: dict[str, Any], box: tuple[Sequence[float], Sequence[float]], *, rate: float, level: float,
+    V: Graph, F: Graph, box: tuple[Sequence[float], Sequence[float]], *, rate: float, level: float,
     inner: float | Sequence[float], at: Sequence[float | str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> Content:  # fmt: skip
     """Certificate of exponential stability, R = at +- inner."""
     lower, upper = np.array(box[0], float), np.array(box[1], float)
     at = [0.0] * len(lower) if at is None else at
@@ -255,20 +258,20 @@ def stability(
     }  # fmt: skip
 
 
-def quadratic(R: Vector, at: Sequence[float] | None = None) -> dict[str, Any]:
+def quadratic(R: Vector, at: Sequence[float] | None = None) -> Graph:
     """V = |R (x - at)|^2."""
     g = Builder(len(R))
     x = g.input() if at is None else g.input() - g.constant(at)
     return g.output(g.sum(g.op("square", g.linear(R, x))))
 
 
-def linear_field(A: Vector) -> dict[str, Any]:
+def linear_field(A: Vector) -> Graph:
     """F = A x."""
     g = Builder(len(A))
     return g.output(g.linear(A, g.input()))
 
 
-def spiral() -> dict[str, Any]:
+def spiral() -> Content:
     """x' = -x + 2y, y' = -2x - y with V = |x|^2, G = -2 V + rate V."""
     return stability(
         quadratic(np.eye(2)), linear_field(np.array([[-1.0, 2.0], [-2.0, -1.0]])), ([-1.0, -1.0], [1.0, 1.0]),
@@ -276,7 +279,7 @@ def spiral() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def damped_pendulum() -> dict[str, Any]:
+def damped_pendulum() -> Content:
     """x1' = x2, x2' = -sin x1 - x2, V = 1.5 x1^2 + x1 x2 + x2^2 (as |R x|^2)."""
     g = Builder(2)
     x = g.input()
@@ -285,7 +288,7 @@ def damped_pendulum() -> dict[str, Any]:
     return stability(quadratic(R), F, ([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=1.5, inner=[0.25, 0.25])
 
 
-def touching() -> dict[str, Any]:
+def touching() -> Content:
     """x' = -x (1 + |x - c|^2) / 2 and V = |x|^2 with c = (1/3, 1/3): grad V.F + V = -|x|^2 |x - c|^2 vanishes at c.
 
     Not negative on the whole level set, so no proof exists, and c is no midpoint, so no midpoint refutes it.
@@ -315,7 +318,7 @@ def random_weights(widths: Sequence[int], seed: int, scale: float = 1.0) -> list
     return [(scale / math.sqrt(a) * single(b, a), 0.3 * single(b)) for a, b in itertools.pairwise(widths)]
 
 
-def neural_pendulum(hidden: int = 16, activation: str = "tanh") -> dict[str, Any]:
+def neural_pendulum(hidden: int = 16, activation: str = "tanh") -> Content:
     """Torque-limited pendulum under K x + small network, clamped; V = |R x|^2 + |phi(x) - phi(0)|^2."""
     f = Builder(2)
     x = f.input()
@@ -349,7 +352,7 @@ BINARY = ["add", "sub", "mul", "div", "maximum", "minimum"]
 SMOOTH = [name for name in UNARY + BINARY if name not in ("relu", "abs", "maximum", "minimum")]
 
 
-def random_graph(n: int, seed: int, names: list[str]) -> dict[str, Any]:
+def random_graph(n: int, seed: int, names: list[str]) -> Graph:
     """A scalar function of every primitive in `names`, in random order, all moderate in size; norms stay above 1/2."""
     rng = np.random.default_rng(seed)
     g = Builder(n)

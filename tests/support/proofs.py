@@ -8,9 +8,8 @@ from typing import Any
 
 import certificates as c
 import numpy as np
+from certificates import Graph, Vector
 
-Vector = np.ndarray
-Graph = dict[str, Any]
 Box = tuple[Sequence[float], Sequence[float]]
 Margins = Mapping[str, Callable[[Vector], Vector]]
 """For each letter the function of points (B, N) that must be positive on a leaf of that kind."""
