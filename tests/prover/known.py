@@ -124,6 +124,10 @@ SUBJECTS: dict[str, Callable[[], Verdict]] = {
     "stability along rays": lambda: certify(ExponentialStability(one_norm, exact("0.5")), coupled, UNIT),
     # |x|² falls where |x| > |d|: inner > 0.02; outer < 1
     "ultimate bound": lambda: certify(UltimateBound(squares, exact("0.03")), Disturbed(noisy, noise(0.1, 2)), UNIT),
+    # a control rounded to halves: there is none, and |x| grows, up to |x| = 1/4: inner > 0.0625; outer < 1
+    "rounded ultimate bound": lambda: certify(
+        UltimateBound(squares, exact("0.07")), lambda x: x / 4 - torch.round(2 * x) / 2, LINE
+    ),
     # (1/2 + V)² < 1 - kappa: V < 0.4
     "discrete decrease": lambda: certify(
         DiscreteDecrease(squares, Fraction(19, 100)), DiscreteMap(lambda x: x / 2 + x**3), LINE
@@ -215,6 +219,13 @@ def above_what_was_sampled(part: Document, draw: random.Random) -> None:
     part["statement"]["level"] = (proved("neural loop").sampled_level * draw.uniform(1.005, 3)).hex()
 
 
+def rounded_down(part: Document, draw: random.Random) -> None:
+    """floor(2 x) in place of floor(2 x + 1/2): no control up to x = 1/2."""
+    nodes = part["graphs"]["F"]["nodes"]
+    (floor,) = (node for node in nodes if node[0] == "floor")
+    floor[1] = nodes[floor[1][0]][1][:1]
+
+
 def plus_the_speed(part: Document, draw: random.Random) -> None:
     """h + x₂² / 1000."""
     nodes = part["graphs"]["h"]["nodes"]
@@ -293,6 +304,17 @@ FALSE: dict[str, dict[str, Change]] = {
         "a state inside, excluded": excluded_inside,
         "all proved": whole("p", "interior"),
         "a face proved": whole("p", "faces", 0, 0),
+        "a face missing": fewer_faces,
+    },
+    "rounded ultimate bound": {
+        "inner below the truth": says("inner", low=-1.0, high=0.0625),
+        "outer beyond the box": says("outer", low=1.0, high=3.0),
+        "rounded down": rounded_down,
+        "-F": negated("F"),
+        "F moved": plus("F", "1/3"),  # at x = 3/4 rounding jumps; before it x' = -5/16
+        "V and F exchanged": exchanged,
+        "all proved": whole("p", "interior"),
+        "a state inside, excluded": excluded_inside,
         "a face missing": fewer_faces,
     },
     "discrete decrease": {
@@ -543,6 +565,11 @@ TRUE: dict[str, dict[str, Change]] = {
         "outer": smaller("outer", low=0.6),
         "2 V": doubled("V", "inner", "outer"),
         "D": calmer,
+    },
+    "rounded ultimate bound": {
+        "a larger inner": says("inner", low=0.07, high=0.5),
+        "outer": smaller("outer", low=0.6),
+        "2 V": doubled("V", "inner", "outer"),
     },
     "discrete decrease": {"level": smaller("level"), "kappa": smaller("kappa"), "2 V": doubled("V", "level")},
     "discrete decrease along rays": {
