@@ -50,7 +50,7 @@ class Slope(NamedTuple):
         """The rows c, A₁ ... Aₙ as (B, 1+n, k)."""
         return torch.cat((self.center[:, None], self.slopes.transpose(0, 1)), 1)
 
-    def of(self, chosen: Tensor) -> Slope:
+    def of(self, chosen: Tensor | slice) -> Slope:
         """The form over some of its boxes."""
         center, slopes, remainder, bounds, radius, magnitude = self
         some = (part[chosen] for part in (remainder, *bounds, radius, magnitude))
@@ -77,7 +77,7 @@ def closed(form: Form, bounds: Interval | None = None, reach: Tensor | None = No
     center, slopes, remainder = form
     radius, size = raised(total(slopes.abs()) + remainder), center.abs()
     half = torch.add(radius if reach is None else torch.minimum(radius, reach), size, alpha=4 * UNIT)
-    lower, upper = center - half, center + half
+    lower, upper = center - half, half.add_(center)
     if bounds is not None:
         lower, upper = torch.maximum(lower, bounds.lower), torch.minimum(upper, bounds.upper)
     magnitude = torch.add(radius, size, alpha=1 + 4 * UNIT)
@@ -149,17 +149,23 @@ def multiply(a: Slope, b: Slope) -> Form:
     return center, torch.addcmul(a.center * B, b.center, A), raised(quadratic)
 
 
-def linear(a: Slope, weight: Tensor) -> Slope:
-    """W a: terms map by W, the remainder by |W|, and rounding by γ |W| |a|.
+def linear(a: Slope, weight: Tensor, bias: Slope | None = None) -> Slope:
+    """W a + b, b a number: terms map by W, the remainder by |W|, and rounding by γ (|W| |a| + |b|).
 
     As |a - c| <= d, d the larger distance of c from the ends of the range, W a is within |W| d of W c, too: on wide
     boxes that is less than the form's own radius.
     """
-    factor, sizes = gamma(weight.shape[1]), weight.abs().T
+    factor, sizes = gamma(weight.shape[1] + 1), weight.abs().T
     distance = torch.maximum(a.range.upper - a.center, a.center - a.range.lower)
     spreads = (torch.add(part, a.magnitude, alpha=factor) for part in (a.remainder, distance))
-    remainder, reach = (raised(part @ sizes, 1 + factor) for part in spreads)
-    return closed((a.center @ weight.T, a.slopes @ weight.T, remainder), reach=reach)
+    if bias is None:
+        center, parts = a.center @ weight.T, (part @ sizes for part in spreads)
+    else:
+        rounding = factor * bias.magnitude[0]
+        center = torch.addmm(bias.center[0], a.center, weight.T)
+        parts = (torch.addmm(rounding, part, sizes) for part in spreads)
+    remainder, reach = (raised(part, 1 + factor) for part in parts)
+    return closed((center, a.slopes @ weight.T, remainder), reach=reach)
 
 
 def grouped_sum(a: Slope, groups: int) -> Form:
@@ -170,11 +176,10 @@ def grouped_sum(a: Slope, groups: int) -> Form:
 
 
 def banded(a: Slope, strip: Strip) -> Form:
-    """f(a) for f(z) - s z in [low, high] on the range of a:  s a + (low + high)/2 ± (high - low)/2."""
-    slope, low, high = strip
-    middle = 0.5 * (low + high)
-    spread = slope.abs() * torch.add(a.remainder, a.magnitude, alpha=gamma(4))
-    remainder = torch.add(spread, high - low, alpha=0.5).add_(middle.abs(), alpha=gamma(4))
+    """f(a) for f(z) - s z in middle ± half on the range of a:  s a + middle ± half."""
+    slope, middle, half = strip
+    spread = torch.add(a.remainder, a.magnitude, alpha=gamma(4))
+    remainder = spread.mul_(slope).abs_().add_(half)
     return torch.addcmul(middle, slope, a.center), a.slopes * slope, raised(remainder)
 
 

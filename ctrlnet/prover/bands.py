@@ -1,6 +1,6 @@
-"""Bands of univariate functions: a slope s and a strip [low, high] with f(z) - s z in it for every z of a range [l, u].
+"""Bands of univariate functions: a slope s and a strip that holds f(z) - s z for every z of a range [l, u].
 
-A band turns a slope form of the argument into one of f, `slope.banded`. Any s gives a true band; the chord or tangent
+A band turns a slope form of the argument into one of f, `affine.banded`. Any s gives a true band; the chord or tangent
 makes it thin.
 """
 
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from ctrlnet.prover import curves
-from ctrlnet.prover.curves import Strip
+from ctrlnet.prover.curves import Strip, strip
 from ctrlnet.prover.interval import RULES
 from ctrlnet.prover.ranges import Interval, cosine, padded, sine
 from ctrlnet.prover.rounding import ELEMENTARY, TINY, raised
 
 Band = Callable[[Tensor, Tensor], Strip]
 
-NARROW = 1e-9  # added to an extent, so that a chord has a slope
 WIDEST_TANGENT = 1.2  # beyond this half width a sine is bounded by its range alone
 
 
@@ -34,32 +33,31 @@ def _extremes(function: Callable[[Tensor], Tensor], slope: Tensor, points: Seque
     value, tangent = function(at), slope * at
     pad = ELEMENTARY * (value.abs() + tangent.abs()) + TINY
     gap = value - tangent
-    return slope, (gap - pad).amin(0), (gap + pad).amax(0)
+    return strip(slope, (gap - pad).amin(0), (gap + pad).amax(0))
 
 
 def tanh_band(low: Tensor, high: Tensor, ends: Interval | None = None) -> Strip:
-    """Chord slope s. g' = 1 - tanh² - s vanishes at ±z, tanh z = t = √(1 - s): g is t - s z at z, s z - t at -z.
+    """A slope s in [0, 1] just below the chord's.
 
-    Any s in [0, 1] will do: that of the chord, (f(u) - f(l) + ε f'(l)) / (u - l + ε), is one for a range without extent
-    too. A critical point outside the range is moved to its nearest end. t and z err by a few units in the last place, z
-    by that much times 1/s; s times it is again a rounding of t. `ends`: the values at l and u, if known.
+    g(z) = tanh z - s z is odd, rises on [-p, p] and falls elsewhere, with tanh p = t = √(1 - s). So over [l, u] it is
+    at most the larger of g(l) and g(min(p, u)), and at least the smaller of g(u) and g(max(-p, l)). As s is at most
+    the chord's slope, g(l) <= g(u): it is between g(max(-p, l)) and g(min(p, u)).
+
+    With M = max(|tanh l|, |tanh u|) and N = max(|l|, |u|): the rise tanh u - tanh l, its rounding and that of s come to
+    less than 28 u M, and 32 u M are taken off. A value of tanh errs by 8 u, t by 3 u, s p by 8 u for atanh and by twice
+    the error of t (atanh' = 1/s), and the difference rounds twice: 11 u M + 10 u s N; `strip`'s rounding is 12 u of
+    both. `ends`: tanh l and tanh u, if known.
     """
     ends = ends or Interval(torch.tanh(low), torch.tanh(high))
-    rise = (ends.upper - ends.lower).add_(NARROW).addcmul_(ends.lower, ends.lower, value=-NARROW)
-    slope = rise.div_((high - low).add_(NARROW)).clamp_(0.0, 1.0)
+    other, left = -ends.lower, -low
+    size, width = torch.maximum(other, ends.upper), (high - low).add_(TINY)
+    slope = (ends.upper - ends.lower).sub_(size, alpha=2 * ELEMENTARY).div_(width).clamp_(0.0, 1.0)
     t = (1 - slope).sqrt_().clamp_(max=1 - 2.0**-53)
-    z = torch.atanh(t)
-    values, points = (
-        (*ends, t.clamp(*ends), (-t).clamp_(*ends)),
-        (low, high, z.clamp(low, high), (-z).clamp_(low, high)),
-    )
-    at_low, at_high, peak, trough = (
-        torch.addcmul(value, slope, point, value=-1) for value, point in zip(values, points, strict=True)
-    )
-    sizes = torch.addcmul(torch.maximum(-ends.lower, ends.upper), slope, torch.maximum(-low, high))
-    pad = sizes.mul_(2 * ELEMENTARY).add_(TINY)
-    most, least = torch.maximum(at_low, at_high).maximum(peak), torch.minimum(at_low, at_high).minimum(trough)
-    return slope, least - pad, most + pad
+    p = torch.atanh(t)
+    most = torch.minimum(t, ends.upper).addcmul_(slope, torch.minimum(p, high), value=-1)
+    pad = size.addcmul_(slope, torch.maximum(left, high)).mul_(2 * ELEMENTARY).add_(TINY)
+    least = other.clamp_(max=t).addcmul_(slope, left.clamp_(max=p), value=-1)  # -g(max(-p, l))
+    return Strip(slope, (most - least).mul_(0.5), torch.add(pad, most.add_(least), alpha=0.5))
 
 
 def tanh_strip(low: Tensor, high: Tensor) -> tuple[Strip, Interval]:
@@ -76,7 +74,7 @@ def square_band(low: Tensor, high: Tensor) -> Strip:
     """
     slope = low + high
     pad = torch.maximum(high, -low).square_().mul_(ELEMENTARY).add_(TINY)
-    return slope, torch.sub(-pad, slope.square(), alpha=0.25), torch.addcmul(pad, low, high, value=-1)
+    return strip(slope, torch.sub(-pad, slope.square(), alpha=0.25), torch.addcmul(pad, low, high, value=-1))
 
 
 def exp_band(low: Tensor, high: Tensor) -> Strip:
@@ -89,18 +87,25 @@ def reciprocal_band(low: Tensor, high: Tensor) -> Strip:
     """Chord slope -1/(l u) for l u > 0; g' vanishes at ±√(l u). Unbounded where zero is inside."""
     crosses = ~((low > 0) | (high < 0))
     product = torch.where(crosses, 1.0, low * high)
-    slope, least, most = _extremes(torch.reciprocal, -1 / product, (low, high, product.sqrt().copysign(low)))
-    return slope, torch.where(crosses, -math.inf, least), torch.where(crosses, math.inf, most)
+    band = _extremes(torch.reciprocal, -1 / product, (low, high, product.sqrt().copysign(low)))
+    return band._replace(half=torch.where(crosses, math.inf, band.half))
 
 
-def relu_band(low: Tensor, high: Tensor) -> Strip:
-    """Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l].
+def ramp(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """A slope s and a gap with relu(z) - s z in [0, gap].
+
+    Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l].
 
     With l⁻ = max(-l, 0), u⁺ = max(u, 0) and any s in [0, 1] it is in [0, max(s l⁻, (1 - s) u⁺)]; s is u⁺/(u⁺ + l⁻).
     """
     left, right = (-low).clamp_(min=0.0), high.clamp(min=0.0)
     slope = right / (left + right + TINY)
-    return slope, torch.zeros_like(low), raised(torch.maximum(slope * left, right * (1 - slope)))
+    return slope, raised(torch.maximum(slope * left, right * (1 - slope)))
+
+
+def relu_band(low: Tensor, high: Tensor) -> Strip:
+    slope, gap = ramp(low, high)
+    return strip(slope, torch.zeros_like(gap), gap)
 
 
 def abs_band(low: Tensor, high: Tensor) -> Strip:
@@ -111,7 +116,7 @@ def abs_band(low: Tensor, high: Tensor) -> Strip:
     )
     ends = torch.maximum(-low * (1 + slope), high * (1 - slope))
     pad = ELEMENTARY * (low.abs() + high.abs())
-    return slope, torch.zeros_like(low), torch.where(crosses, raised(ends + pad), 0.0)
+    return strip(slope, torch.zeros_like(low), torch.where(crosses, raised(ends + pad), 0.0))
 
 
 def _tangent_band(
@@ -130,7 +135,8 @@ def _tangent_band(
     least = torch.addcmul(start, over.upper.clamp(min=0.0), half, value=-1) - pad
     most = torch.addcmul(start, over.lower.clamp(max=0.0), half, value=-1) + pad
     wide = ~(width < WIDEST_TANGENT)
-    return slope.masked_fill(wide, 0.0), torch.where(wide, over.lower, least), torch.where(wide, over.upper, most)
+    least, most = torch.where(wide, over.lower, least), torch.where(wide, over.upper, most)
+    return strip(slope.masked_fill(wide, 0.0), least, most)
 
 
 def sin_strip(low: Tensor, high: Tensor) -> tuple[Strip, Interval]:
@@ -150,13 +156,13 @@ def range_band(rule: str) -> Band:
 
     def band(low: Tensor, high: Tensor) -> Strip:
         bounds = RULES[rule]([Interval(low, high)], None)
-        return torch.zeros_like(low), bounds.lower, bounds.upper
+        return strip(torch.zeros_like(low), *bounds)
 
     return band
 
 
-def _first(strip: Callable[[Tensor, Tensor], tuple[Strip, Interval]]) -> Band:
-    return lambda low, high: strip(low, high)[0]
+def _first(both: Callable[[Tensor, Tensor], tuple[Strip, Interval]]) -> Band:
+    return lambda low, high: both(low, high)[0]
 
 
 # Of functions whose band and range have values in common, both.

@@ -16,13 +16,29 @@ from torch import Tensor
 
 from ctrlnet.prover import ranges
 from ctrlnet.prover.ranges import BELL_PEAK, Interval, bell_value, integer_power, softplus_value
-from ctrlnet.prover.rounding import ELEMENTARY, TINY, raised
+from ctrlnet.prover.rounding import ELEMENTARY, TINY, gamma, raised
 
-Strip = tuple[Tensor, Tensor, Tensor]  # slope, low, high
 Map = Callable[[Tensor], Tensor]
 
 ERROR = 8 * ELEMENTARY  # more than the relative error of every value and derivative below, γ(64) among them
 NARROW = 1e-8  # of the size of an argument: below, a chord is all rounding
+
+
+class Strip(NamedTuple):
+    """f(z) - s z is in `middle` ± `half` for every z of a range, the rounding γ(4) |middle| of a sum with it included.
+
+    To be `raised`: half is nonnegative, and up to the roundings of a few operations.
+    """
+
+    slope: Tensor
+    middle: Tensor
+    half: Tensor
+
+
+def strip(slope: Tensor, least: Tensor, most: Tensor) -> Strip:
+    """The strip of f(z) - s z in [least, most]."""
+    middle = 0.5 * (least + most)
+    return Strip(slope, middle, (most - least).mul_(0.5).add_(middle.abs(), alpha=gamma(4)))
 
 
 class Curve(NamedTuple):
@@ -61,7 +77,7 @@ def _ends(curve: Curve, slope: Tensor, low: Tensor, high: Tensor) -> tuple[Tenso
 
 def convex_band(curve: Curve, low: Tensor, high: Tensor) -> Strip:
     slope = _slope(curve, low, high)
-    return slope, _support(curve, slope, low, high, 1.0), _ends(curve, slope, low, high)[1]
+    return strip(slope, _support(curve, slope, low, high, 1.0), _ends(curve, slope, low, high)[1])
 
 
 def bent_band(curve: Curve, low: Tensor, high: Tensor) -> Strip:
@@ -74,11 +90,8 @@ def bent_band(curve: Curve, low: Tensor, high: Tensor) -> Strip:
     least, most = _ends(curve, slope, low, high)
     cap = _support(curve, slope, low.clamp(min=0.0), high.clamp(min=0.0), -1.0)
     floor = -_support(curve, slope, (-high).clamp(min=0.0), (-low).clamp(min=0.0), -1.0)
-    return (
-        slope,
-        torch.where(low < 0, torch.minimum(least, floor), least),
-        torch.where(high > 0, torch.maximum(most, cap), most),
-    )
+    least = torch.where(low < 0, torch.minimum(least, floor), least)
+    return strip(slope, least, torch.where(high > 0, torch.maximum(most, cap), most))
 
 
 def power_band(exponent: int) -> Callable[[Tensor, Tensor], Strip]:
@@ -98,8 +111,8 @@ def power_band(exponent: int) -> Callable[[Tensor, Tensor], Strip]:
     def band(low: Tensor, high: Tensor) -> Strip:
         if sign > 0:
             return convex_band(curve, low, high)
-        slope, least, most = bent_band(curve, low, high)
-        return -slope, -most, -least
+        slope, middle, half = bent_band(curve, low, high)
+        return Strip(-slope, -middle, half)
 
     return band
 
@@ -131,7 +144,7 @@ def sqrt_band(low: Tensor, high: Tensor) -> Strip:
     low_tangent, high_tangent = slope * low, slope * high
     pad = ERROR * (high_root + high_tangent) + TINY
     least = torch.minimum(low_root - low_tangent, high_root - high_tangent) - pad
-    return slope, least, raised(0.25 / slope)
+    return strip(slope, least, raised(0.25 / slope))
 
 
 def log_band(low: Tensor, high: Tensor) -> Strip:
@@ -143,7 +156,7 @@ def log_band(low: Tensor, high: Tensor) -> Strip:
     pad = ERROR * (low_log.abs() + high_log.abs() + high_tangent + most.abs() + 2) + TINY
     least = torch.minimum(low_log - low_tangent, high_log - high_tangent) - pad
     undefined = ~(low > 0)
-    return slope, least.masked_fill(undefined, torch.nan), (most + pad).masked_fill(undefined, torch.nan)
+    return strip(slope, least.masked_fill(undefined, torch.nan), most + pad)
 
 
 def bell_band(low: Tensor, high: Tensor) -> Strip:
@@ -162,8 +175,5 @@ def bell_band(low: Tensor, high: Tensor) -> Strip:
     pad = ERROR * (value + slope.abs() * (middle.abs() + width) + 3 * half) + TINY
     least, most = start + bend_low.clamp(max=0.0) * half - pad, start + bend_high.clamp(min=0.0) * half + pad
     flat = ~(most - least < size.upper - size.lower)
-    return (
-        torch.where(flat, 0.0, slope),
-        torch.where(flat, size.lower, least),
-        torch.where(flat, size.upper, most),
-    )
+    least, most = torch.where(flat, size.lower, least), torch.where(flat, size.upper, most)
+    return strip(torch.where(flat, 0.0, slope), least, most)

@@ -115,11 +115,9 @@ def _power(exponent: int) -> Expand:
 
 
 def banded(a: Quadratic, band: Band) -> Step:
-    """f(a) for f(z) - s z in [low, high] on the range of a:  s a + (low + high)/2 ± (high - low)/2."""
-    slope, low, high = band(*a.range)
-    middle = 0.5 * low + 0.5 * high
-    half = raised(torch.maximum(high - middle, middle - low))
-    pad = gamma(4) * (slope.abs() * a.magnitude + middle.abs())
+    """f(a) for f(z) - s z in middle ± half on the range of a:  s a + middle ± half."""
+    slope, middle, half = band(*a.range)
+    pad = gamma(4) * slope.abs() * a.magnitude
     terms = a.terms * slope[:, None]
     return Step(torch.cat((terms[:, :1] + middle[:, None], terms[:, 1:]), 1), raised(half + pad), (Factor(slope),))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ctrlnet.prover.affine import Form, Slope, add, banded, closed, filled, grouped_sum, multiply, take
-from ctrlnet.prover.bands import reciprocal_band, relu_band, square_band
+from ctrlnet.prover.bands import ramp, reciprocal_band, square_band
 from ctrlnet.prover.curves import sqrt_band
 from ctrlnet.prover.interval import RULES, Interval
 from ctrlnet.prover.rounding import above, below, gamma, raised
@@ -26,7 +26,7 @@ def extremum(a: Slope, b: Slope, sign: float) -> Form:
     apart = Interval(below(a.range.lower - b.range.upper), above(a.range.upper - b.range.lower))
     if not (a.constant or b.constant):
         apart = closed(add(a, b, -1.0), apart).range
-    share, _, gap = relu_band(*apart)
+    share, gap = ramp(*apart)
     one, other = (a, b) if sign > 0 else (b, a)
     n = max(len(a.slopes), len(b.slopes))
     center = torch.lerp(other.center, one.center, share)

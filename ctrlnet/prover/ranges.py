@@ -38,8 +38,8 @@ def undefined_where(a: Interval, bounds: Interval) -> Interval:
 
 def padded(low: Tensor, high: Tensor, error: float, lowest: float = -math.inf, highest: float = math.inf) -> Interval:
     """[low, high] widened by the relative error of both, within the bounds that hold everywhere."""
-    low, high = torch.sub(low, low.abs(), alpha=error) - TINY, torch.add(high, high.abs(), alpha=error) + TINY
-    return Interval(low.clamp(min=lowest), high.clamp(max=highest))
+    low, high = torch.sub(low, low.abs(), alpha=error), torch.add(high, high.abs(), alpha=error)
+    return Interval(low.sub_(TINY).clamp_(min=lowest), high.add_(TINY).clamp_(max=highest))
 
 
 def increasing(

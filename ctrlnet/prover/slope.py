@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,6 +23,7 @@ from ctrlnet.prover.threads import spread
 __all__ = ["FORMS", "Slope", "slope_bounds"]
 
 CHUNK = 1 << 17  # entries of the widest node over a chunk of boxes
+WIDE = 4  # a node of more than a quarter of the widest one's entries is a wide one
 
 Rule = Callable[[Sequence[Slope], Any], Slope]
 
@@ -67,7 +68,7 @@ def _negative(a: Slope) -> Slope:
 FORMS: dict[str, Rule] = {
     "take": lambda a, index: affine.take(a[0], index),
     "concatenate": lambda a, _: affine.concatenate(a),
-    "linear": lambda a, weight: affine.linear(a[0], torch.as_tensor(weight, device=a[0].center.device)),
+    "linear": lambda a, weight: affine.linear(a[0], torch.as_tensor(weight, device=a[0].center.device), *a[1:]),
     "neg": lambda a, _: _negative(a[0]),
     "sum": _ranged("sum", lambda a, groups: affine.grouped_sum(a[0], groups)),
     "add": _sum_of_two("add", 1.0),
@@ -86,14 +87,53 @@ FORMS: dict[str, Rule] = {
 
 
 def slope_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
-    """Slope forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64.
+    """Slope forms of the outputs over the boxes [lower, upper], each of shape (B, n) float64."""
+    plan = _planned(graph, tuple(outputs), lower.device)
+    values = dict(plan.known)
+    for stage in plan.stages:
+        values |= _staged(stage, values, lower, upper)
+    return [_spread(values[output], lower) for output in outputs]
 
-    Boxes are taken in chunks: memory stays small, and mostly within a processor's cache.
+
+class Stage(NamedTuple):
+    """Nodes that are bounded one after the other, for so many boxes at a time that they mostly fit a processor's cache.
+
+    steps: a node, what is done for it, and the forms that nothing needs afterwards: the next ones take their memory
+    while it is in cache. given: what is needed after the stage. chunk: boxes at a time.
     """
-    chunk = max(512, CHUNK // max(graph.size(number) for number in graph.reachable(outputs)))
-    corners = list(zip(lower.split(chunk), upper.split(chunk), strict=True))
-    parts = spread(lambda pair: _chunk_bounds(graph, outputs, *pair), corners, lower.device.type == "cpu")
-    return parts[0] if len(parts) == 1 else [_joined(forms) for forms in zip(*parts, strict=True)]
+
+    steps: Sequence[tuple[int, Node, Sequence[int]]]
+    given: Sequence[int]
+    chunk: int
+
+
+class Plan(NamedTuple):
+    """How some outputs of a graph are bounded: what does not depend on the state is known, the rest found in stages."""
+
+    known: Mapping[int, Slope]
+    stages: Sequence[Stage]
+
+
+def _staged(stage: Stage, values: Mapping[int, Slope], lower: Tensor, upper: Tensor) -> dict[int, Slope]:
+    def of(start: int) -> list[Slope]:
+        part = slice(start, start + stage.chunk)
+        held = {number: form if len(form.center) == 1 else form.of(part) for number, form in values.items()}
+        return _chunk_bounds(stage, held, lower[part], upper[part])
+
+    parts = spread(of, range(0, max(len(lower), 1), stage.chunk), lower.device.type == "cpu")
+    forms = parts[0] if len(parts) == 1 else [_joined(forms) for forms in zip(*parts, strict=True)]
+    return dict(zip(stage.given, forms, strict=True))
+
+
+def _chunk_bounds(stage: Stage, values: dict[int, Slope], lower: Tensor, upper: Tensor) -> list[Slope]:
+    for number, node, spent in stage.steps:
+        if node.operation == "input":
+            values[number] = _state(lower, upper)
+        else:
+            values[number] = FORMS[node.operation]([values[a] for a in node.arguments], node.attribute)
+        for a in spent:
+            del values[a]
+    return [values[number] for number in stage.given]
 
 
 def _joined(forms: Sequence[Slope]) -> Slope:
@@ -105,36 +145,61 @@ def _joined(forms: Sequence[Slope]) -> Slope:
     return Slope(center, slopes, remainder, Interval(lower, upper), radius, magnitude)
 
 
-def _chunk_bounds(graph: Graph, outputs: Sequence[int], lower: Tensor, upper: Tensor) -> list[Slope]:
-    """A form is dropped after its last use, so that the next ones take its memory while it is in cache."""
-    values, order = dict(_constants(graph, outputs, lower.device)), graph.reachable(outputs)
-    last = {a: number for number in order for a in graph.nodes[number].arguments}
+_plans: WeakKeyDictionary[Graph, dict[tuple[torch.device, tuple[int, ...]], Plan]] = WeakKeyDictionary()
+
+
+def _planned(graph: Graph, outputs: tuple[int, ...], device: torch.device) -> Plan:
+    """Made once: the nodes of a graph never change."""
+    plans = _plans.setdefault(graph, {})
+    if (device, outputs) not in plans:
+        plans[device, outputs] = _plan(graph, outputs, torch.empty(0, device=device))
+    return plans[device, outputs]
+
+
+def _plan(graph: Graph, outputs: tuple[int, ...], like: Tensor) -> Plan:
+    """Wide nodes and all that they need first; then the others, of which larger chunks fit, so that calls are fewer."""
+    order = graph.reachable(outputs)
+    known = _constants(graph, order, like)
+    nodes, needed = dict[int, Node](), set(outputs)
+    for number in reversed(order):
+        if number in needed and number not in known:
+            nodes[number] = _biased(graph, graph.nodes[number], known)
+            needed.update(nodes[number].arguments)
+    widest, wide = max(graph.size(number) for number in order), set[int]()
+    for number, node in nodes.items():
+        if number in wide or WIDE * max(graph.size(a) for a in (number, *node.arguments)) > widest:
+            wide.update((number, *node.arguments))
+    late = [number for number in nodes if number not in wide]
+    wanted = {*outputs}.union(*(nodes[number].arguments for number in late))
+    first = _stage(nodes, [number for number in nodes if number in wide], wanted)
+    return Plan(known, [stage for stage in (first, _stage(nodes, late, set(outputs))) if stage.steps])
+
+
+def _stage(nodes: Mapping[int, Node], chosen: Sequence[int], wanted: set[int]) -> Stage:
+    """`chosen` from the last to the first."""
+    steps, kept = list[tuple[int, Node, Sequence[int]]](), set(wanted)
+    for number in chosen:
+        arguments = {*nodes[number].arguments}
+        steps.append((number, nodes[number], [a for a in arguments - kept if a in nodes]))
+        kept |= arguments
+    widest = max((node.size for _, node, _ in steps), default=1)
+    return Stage(steps[::-1], [number for number in chosen if number in wanted], max(512, CHUNK // widest))
+
+
+def _biased(graph: Graph, node: Node, values: Mapping[int, Slope]) -> Node:
+    """W a + b as one step, for a linear map to which a number is added."""
+    for a, b in (node.arguments, node.arguments[::-1]) if node.operation == "add" else ():
+        inner = graph.nodes[a]
+        if inner.operation == "linear" and b in values and values[b].number:
+            return Node("linear", (*inner.arguments, b), inner.attribute, node.size)
+    return node
+
+
+def _constants(graph: Graph, order: Sequence[int], like: Tensor) -> dict[int, Slope]:
+    """What does not depend on the state, by its range."""
+    values: dict[int, Slope] = {}
     for number in order:
-        if number not in values:
-            values[number] = _bounded(graph.nodes[number], values, lower, upper)
-            for a in graph.nodes[number].arguments:
-                if last[a] == number and a not in outputs:
-                    values.pop(a, None)
-    return [_spread(values[output], lower) for output in outputs]
-
-
-def _bounded(node: Node, values: Mapping[int, Slope], lower: Tensor, upper: Tensor) -> Slope:
-    if node.operation == "input":
-        return _state(lower, upper)
-    return FORMS[node.operation]([values[a] for a in node.arguments], node.attribute)
-
-
-_held: WeakKeyDictionary[Graph, dict[torch.device, dict[int, Slope]]] = WeakKeyDictionary()
-
-
-def _constants(graph: Graph, outputs: Sequence[int], device: torch.device) -> Mapping[int, Slope]:
-    """What does not depend on the state, bounded once for a graph: nodes never change."""
-    values = _held.setdefault(graph, {}).setdefault(device, {})
-    like = torch.empty(0, device=device)
-    for number in graph.reachable(outputs):
         node = graph.nodes[number]
-        if number in values:
-            continue
         if node.operation == "constant":
             values[number] = known(enclosed(node.attribute, like))
         elif node.arguments and all(a in values for a in node.arguments):

@@ -108,6 +108,38 @@ def test_a_node_that_others_use_is_an_output_too(seed: int) -> None:
             assert torch.equal(part.nan_to_num(7.0), other.nan_to_num(7.0))
 
 
+def _policy(width: int, seed: int) -> tuple[Graph, list[int]]:
+    """W tanh(W tanh(W x + b) + b) and its square times a state, an output on the way among them."""
+    draw, graph = np.random.default_rng(seed), Graph(2)
+    layer = graph.input
+    for size in (width, width, 1):
+        scale = 10.0 ** draw.uniform(-3, 3)
+        inner = graph.linear(layer, draw.standard_normal((size, graph.size(layer))))
+        shifted = graph.binary("add", inner, graph.constant([Fraction(b) for b in scale * draw.standard_normal(size)]))
+        layer = graph.unary("tanh", shifted)
+    product = graph.binary("mul", graph.unary("square", layer), graph.take(graph.input, [1]))
+    return graph, [product, shifted, graph.binary("sub", inner, product)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_layers_with_biases_of_every_size(seed: int) -> None:
+    graph, outputs = _policy(6, seed)
+    assert_enclosed(graph, outputs, seed)
+
+
+@pytest.mark.parametrize("width", [3, 24])
+def test_bounds_do_not_depend_on_how_boxes_are_taken(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, or in chunks, the narrow nodes in larger ones; up to the order of sums."""
+    lower = torch.randn(3000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    graph, outputs = _policy(width, 0)
+    whole = slope_bounds(graph, outputs, lower, lower + 0.1)
+    monkeypatch.setattr("ctrlnet.prover.slope.CHUNK", 700 * width)
+    graph, outputs = _policy(width, 0)  # what was planned for the other is kept
+    for form, other in zip(slope_bounds(graph, outputs, lower, lower + 0.1), whole, strict=True):
+        parts, wanted = ((some.terms, some.remainder, *some.range) for some in (form, other))
+        torch.testing.assert_close(parts, wanted, rtol=1e-12, atol=1e-12)
+
+
 def test_constants_of_a_graph_that_grows() -> None:
     """They are bounded once: what is added afterwards has its own."""
     graph = Graph(2)
@@ -128,6 +160,7 @@ def test_tiny_times_huge(factor: float, at: float, width: float) -> None:
         graph.binary("mul", graph.input, held),
         graph.linear(graph.input, np.array([[factor], [-0.3 * factor]])),
         graph.binary("add", graph.binary("mul", graph.input, held), graph.constant([Fraction(1, 3)])),
+        graph.binary("add", graph.linear(graph.input, np.array([[factor]])), graph.constant([Fraction(-factor * at)])),
     ]
     lower, upper = (torch.tensor([[at * (1 + side * width)]], dtype=torch.float64) for side in (0, 1))
     forms = slope_bounds(graph, outputs, lower, upper)

@@ -7,15 +7,16 @@ import random
 from fractions import Fraction
 
 import mpmath
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph, gradient
 from ctrlnet.prover import curves, ranges
-from ctrlnet.prover.bands import BANDS
+from ctrlnet.prover.bands import BANDS, tanh_band
 from ctrlnet.prover.interval import RULES, Interval, interval_bounds
-from ctrlnet.prover.rounding import ELEMENTARY, TINY
+from ctrlnet.prover.rounding import ELEMENTARY, TINY, UNIT
 from ctrlnet.prover.slope import slope_bounds
 from tests.prover.enclosure import assert_in_form, assert_in_interval, points
 from tests.prover.oracle import UNARY, exact_value
@@ -81,21 +82,41 @@ def test_supporting_lines_hold_wherever_they_touch(name: str, guess: float) -> N
     curve = getattr(curves, name)._replace(touching=lambda slope: torch.full_like(slope, guess))
     band = curves.convex_band if name == "SOFTPLUS" else curves.bent_band
     low, high = torch.tensor([[-3.0, 1.0], [-3.0, -1.0], [0.2, 3.0], [-1.0, 4.0]], dtype=torch.float64).T
-    slope, least, most = band(curve, low, high)
+    slope, middle, half = band(curve, low, high)
     z = low + (high - low) * torch.linspace(0, 1, 1001, dtype=torch.float64)[:, None]
-    gap = curve.value(z) - slope * z
-    assert (gap > least - 1e-13).all() and (gap < most + 1e-13).all()
+    assert ((curve.value(z) - slope * z - middle).abs() < half + 1e-13).all()
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "log1p", "tanh", "atan", "erf", "sin", "cos", "bell", "softplus"])
+def test_the_band_of_tanh_is_thin_but_for_roundings() -> None:
+    """Over ranges of every size, of one float and of neighbours too, on either side of zero or around it."""
+    draw = np.random.default_rng(0)
+    low = draw.standard_normal(600) * 10.0 ** draw.uniform(-12, 2, 600)
+    width = np.abs(low) * 10.0 ** draw.uniform(-17, 2, 600)
+    width[::5], width[1::5] = 0.0, np.abs(np.spacing(low[1::5]))
+    slope, middle, half = tanh_band(torch.tensor(low), torch.tensor(low + width))
+    for a, b, s, m, h in zip(low, low + width, slope.tolist(), middle.tolist(), half.tolist(), strict=True):
+        peak = mpmath.atanh(mpmath.sqrt(1 - mpmath.mpf(s))) if 0 < s < 1 else mpmath.mpf(0 if s else 50)
+        at = [mpmath.mpf(a), mpmath.mpf(b), *(z for z in (peak, -peak) if a <= z <= b)]
+        gaps = [mpmath.tanh(z) - s * z for z in at]
+        size = max(abs(mpmath.tanh(z)) for z in (a, b)) + s * max(abs(a), abs(b))
+        assert min(gaps) - (m - h) >= 12 * UNIT * abs(m) and m + h - max(gaps) >= 12 * UNIT * abs(m)
+        assert h <= (max(gaps) - min(gaps)) / 2 + 40 * UNIT * size + 2 * TINY
+
+
+@pytest.mark.parametrize(
+    "name", ["exp", "log", "log1p", "tanh", "atanh", "atan", "erf", "sin", "cos", "bell", "softplus"]
+)
 def test_elementary_functions_err_by_less_than_assumed(name: str) -> None:
     """Relative errors over small, middling and large arguments; of sine and cosine the absolute ones."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(1500, generator=generator, dtype=torch.float64) * 10.0 ** torch.linspace(-8, 1.3, 1500).double()
     if name in ("log", "log1p"):
         z = torch.cat((z.abs(), 1 + z.abs() * (name == "log"), 10.0 ** torch.linspace(-300, 300, 99).double()))
+    if name == "atanh":
+        z = torch.cat((torch.tanh(z), 1 - 2.0 ** -torch.arange(1.0, 54.0).double()))
+        z = z[z.abs() < 1]
     function = {"bell": ranges.bell_value, "softplus": ranges.softplus_value}.get(name) or getattr(torch, name)
-    exact = UNARY.get(name) or mpmath.log1p
+    exact = UNARY.get(name) or getattr(mpmath, name)
     for at, value in zip(z.tolist(), function(z).tolist(), strict=True):
         wanted = exact(mpmath.mpf(at))
         scale = 1 if name in ("sin", "cos") else abs(wanted)
