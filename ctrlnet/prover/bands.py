@@ -84,11 +84,11 @@ def exp_band(low: Tensor, high: Tensor) -> Strip:
 
 
 def reciprocal_band(low: Tensor, high: Tensor) -> Strip:
-    """Chord slope -1/(l u) for l u > 0; g' vanishes at ±√(l u). Unbounded where zero is inside."""
+    """Chord slope -1/(l u) for l u > 0; g' vanishes at ±√(l u). Undefined where zero is inside."""
     crosses = ~((low > 0) | (high < 0))
     product = torch.where(crosses, 1.0, low * high)
     band = _extremes(torch.reciprocal, -1 / product, (low, high, product.sqrt().copysign(low)))
-    return band._replace(half=torch.where(crosses, math.inf, band.half))
+    return band._replace(half=band.half.masked_fill(crosses, math.nan))
 
 
 def ramp(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

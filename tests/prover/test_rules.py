@@ -245,6 +245,18 @@ def test_what_is_undefined_stays_undefined() -> None:
         assert slope_bounds(graph, [output], *corners)[0].remainder.isnan().all(), operation
 
 
+def test_what_may_not_exist_has_no_form() -> None:
+    """1/x, ln x and √x where the range of x crosses or reaches what they leave out: range and remainder are NaN."""
+    graph, corners = Graph(1), [torch.tensor([[end]], dtype=torch.float64) for end in (-1.0, 0.0, 4.0)]
+    inverse = graph.binary("div", graph.constant([1]), graph.input)
+    log, root = (graph.unary(name, graph.input) for name in ("log", "sqrt"))
+    for outputs, low, high in (
+        ([inverse, log, root], 0, 2), ([inverse, log, root], 0, 1), ([inverse, log], 1, 2), ([inverse, log], 1, 1)
+    ):  # fmt: skip
+        for form in slope_bounds(graph, outputs, corners[low], corners[high]):
+            assert form.remainder.isnan().all() and form.range.lower.isnan().all() and form.range.upper.isnan().all()
+
+
 def test_roots_of_sums_of_squares_exist() -> None:
     graph = Graph(3)
     squares = graph.unary("square", graph.input)
