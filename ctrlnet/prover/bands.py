@@ -37,16 +37,16 @@ def _extremes(function: Callable[[Tensor], Tensor], slope: Tensor, points: Seque
 
 
 def tanh_band(low: Tensor, high: Tensor, ends: Interval | None = None) -> Strip:
-    """A slope s in [0, 1] just below the chord's.
+    """Slope s just below the chord's, tanh p = √(1 - s): g is least at max(-p, l), largest at min(p, u).
 
-    g(z) = tanh z - s z is odd, rises on [-p, p] and falls elsewhere, with tanh p = t = √(1 - s). So over [l, u] it is
-    at most the larger of g(l) and g(min(p, u)), and at least the smaller of g(u) and g(max(-p, l)). As s is at most
-    the chord's slope, g(l) <= g(u): it is between g(max(-p, l)) and g(min(p, u)).
+    g(z) = tanh z - s z is odd, rises on [-p, p] and falls elsewhere. So over [l, u] it is at most the larger of g(l)
+    and g(min(p, u)), and at least the smaller of g(u) and g(max(-p, l)). As s, in [0, 1], is at most the chord's slope,
+    g(l) <= g(u): it is between g(max(-p, l)) and g(min(p, u)).
 
-    With M = max(|tanh l|, |tanh u|) and N = max(|l|, |u|): the rise tanh u - tanh l, its rounding and that of s come to
-    less than 28 u M, and 32 u M are taken off. A value of tanh errs by 8 u, t by 3 u, s p by 8 u for atanh and by twice
-    the error of t (atanh' = 1/s), and the difference rounds twice: 11 u M + 10 u s N; `strip`'s rounding is 12 u of
-    both. `ends`: tanh l and tanh u, if known.
+    With t = tanh p, M = max(|tanh l|, |tanh u|) and N = max(|l|, |u|): the rise tanh u - tanh l, its rounding and that
+    of s come to less than 28 u M, and 32 u M are taken off. A value of tanh errs by 8 u, t by 3 u, s p by 8 u for atanh
+    and by twice the error of t (atanh' = 1/s), and the difference rounds twice: 11 u M + 10 u s N; a strip's rounding
+    is 12 u of both. `ends`: tanh l and tanh u, if known.
     """
     ends = ends or Interval(torch.tanh(low), torch.tanh(high))
     other, left = -ends.lower, -low
@@ -94,8 +94,6 @@ def reciprocal_band(low: Tensor, high: Tensor) -> Strip:
 def ramp(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """A slope s and a gap with relu(z) - s z in [0, gap].
 
-    Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l].
-
     With l⁻ = max(-l, 0), u⁺ = max(u, 0) and any s in [0, 1] it is in [0, max(s l⁻, (1 - s) u⁺)]; s is u⁺/(u⁺ + l⁻).
     """
     left, right = (-low).clamp_(min=0.0), high.clamp(min=0.0)
@@ -104,6 +102,7 @@ def ramp(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def relu_band(low: Tensor, high: Tensor) -> Strip:
+    """Identity or zero away from the kink; the chord s = u/(u - l) across it, where relu(z) - s z is in [0, -s l]."""
     slope, gap = ramp(low, high)
     return strip(slope, torch.zeros_like(gap), gap)
 
