@@ -1,7 +1,7 @@
 """Bands of univariate functions: a slope s and a strip that holds f(z) - s z for every z of a range [l, u].
 
-A band turns a slope form of the argument into one of f, `affine.banded`. Any s gives a true band; the chord or tangent
-makes it thin.
+A band turns a slope form of the argument into one of f, `affine.banded`. There is one for any s; that of the chord or
+of a tangent is thin.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def tanh_band(low: Tensor, high: Tensor, ends: Interval | None = None) -> Strip:
     and g(min(p, u)), and at least the smaller of g(u) and g(max(-p, l)). As s, in [0, 1], is at most the chord's slope,
     g(l) <= g(u): it is between g(max(-p, l)) and g(min(p, u)).
 
-    With t = tanh p, M = max(|tanh l|, |tanh u|) and N = max(|l|, |u|): the rise tanh u - tanh l, its rounding and that
-    of s come to less than 28 u M, and 32 u M are taken off. A value of tanh errs by 8 u, t by 3 u, s p by 8 u for atanh
-    and by twice the error of t (atanh' = 1/s), and the difference rounds twice: 11 u M + 10 u s N; a strip's rounding
-    is 12 u of both. `ends`: tanh l and tanh u, if known.
+    With t = tanh p, M = max(|tanh l|, |tanh u|) and N = max(|l|, |u|): the rise tanh u - tanh l errs by 16 u M for its
+    values, its rounding, that of u - l and of s come to less than 12 u M, and 32 u M are taken off. A value of tanh
+    errs by 8 u, t by 3 u, s p by 8 u for atanh and by twice the error of t (atanh' = 1/s), and the difference rounds
+    twice; where roundings make the two minima disagree, both count: 16 u M + 10 u s N. A strip's rounding is 12 u of
+    its middle, which is at most the larger of M and s N, and one u for halving. `ends`: tanh l and tanh u, if known.
     """
     ends = ends or Interval(torch.tanh(low), torch.tanh(high))
     other, left = -ends.lower, -low

@@ -23,7 +23,7 @@ from ctrlnet.prover.threads import spread
 __all__ = ["FORMS", "Slope", "slope_bounds"]
 
 CHUNK = 1 << 17  # entries of the widest node over a chunk of boxes
-WIDE = 4  # a node of more than a quarter of the widest one's entries is a wide one
+NARROW = 8  # entries of a node that is kept for all boxes at once
 
 Rule = Callable[[Sequence[Slope], Any], Slope]
 
@@ -157,7 +157,10 @@ def _planned(graph: Graph, outputs: tuple[int, ...], device: torch.device) -> Pl
 
 
 def _plan(graph: Graph, outputs: tuple[int, ...], like: Tensor) -> Plan:
-    """Wide nodes and all that they need first; then the others, of which larger chunks fit, so that calls are fewer."""
+    """Wide nodes and all that they need first; then the others, of which larger chunks fit, so that calls are fewer.
+
+    What is known is found anew for other outputs: they are few.
+    """
     order = graph.reachable(outputs)
     known = _constants(graph, order, like)
     nodes, needed = dict[int, Node](), set(outputs)
@@ -165,9 +168,9 @@ def _plan(graph: Graph, outputs: tuple[int, ...], like: Tensor) -> Plan:
         if number in needed and number not in known:
             nodes[number] = _biased(graph, graph.nodes[number], known)
             needed.update(nodes[number].arguments)
-    widest, wide = max(graph.size(number) for number in order), set[int]()
+    wide = set[int]()
     for number, node in nodes.items():
-        if number in wide or WIDE * max(graph.size(a) for a in (number, *node.arguments)) > widest:
+        if number in wide or max(graph.size(a) for a in (number, *node.arguments)) > NARROW:
             wide.update((number, *node.arguments))
     late = [number for number in nodes if number not in wide]
     wanted = {*outputs}.union(*(nodes[number].arguments for number in late))
@@ -187,7 +190,7 @@ def _stage(nodes: Mapping[int, Node], chosen: Sequence[int], wanted: set[int]) -
 
 
 def _biased(graph: Graph, node: Node, values: Mapping[int, Slope]) -> Node:
-    """W a + b as one step, for a linear map to which a number is added."""
+    """W a + b as one step, for a linear map to which float64 numbers are added; other rationals have a remainder."""
     for a, b in (node.arguments, node.arguments[::-1]) if node.operation == "add" else ():
         inner = graph.nodes[a]
         if inner.operation == "linear" and b in values and values[b].number:
