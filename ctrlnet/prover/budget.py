@@ -12,8 +12,10 @@ from ctrlnet.errors import UsageError
 class Budget:
     """What one proof may use: seconds of search and boxes bounded, both positive; the device that bounds them.
 
+    The independent check of what the search has proved comes on top.
+
     Boxes are memory too: in n dimensions, disturbances included, an open one takes 24 n + 24 bytes, twice that while
-    the queue is rebuilt, and any one 10 to 20 for its place in the tree. What a batch needs besides does not grow.
+    the queue is rebuilt, and any one 14 to 28 for its place in the tree. What a batch needs besides does not grow.
     On a GPU bounds are of float64 and as certain as on the processor; it pays for large batches and wide networks.
     """
 

@@ -1,11 +1,12 @@
 """Binary trees of boxes, split at midpoints, and their form in a certificate.
 
-A forest keeps of every node its kind, its axis and its first child, six bytes or so; bounds are those of the roots and
-of the boxes in hand, since a tree's splits say where every leaf lies.
+A forest keeps of every node its kind, its axis, its first child and a lower bound of V; corners are those of the roots
+and of the boxes in hand, since a tree's splits say where every leaf lies.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,6 +27,7 @@ class Forest:
         self._kind = torch.zeros(len(lower), dtype=torch.int8)
         self._axis = torch.zeros(len(lower), dtype=torch.int8)
         self._child = torch.zeros(len(lower), dtype=torch.int64)
+        self._least = torch.full((len(lower),), -math.inf, dtype=torch.float32)
 
     def __len__(self) -> int:
         return self.size
@@ -33,6 +35,14 @@ class Forest:
     def settle(self, nodes: Tensor, kind: Tensor | int) -> None:
         """Say what nodes are."""
         self._kind[nodes] = kind.to(torch.int8) if isinstance(kind, Tensor) else kind
+
+    def note(self, nodes: Tensor, least: Tensor) -> None:
+        """Lower bounds of V on the boxes of nodes, to 24 bits."""
+        self._least[nodes] = least.float()
+
+    def prune(self, level: float) -> None:
+        """Exclude every box on which V exceeds the level, whatever it was split for before the level was known."""
+        self._kind[(self._kind == SPLIT) & (self._least > level)] = EXCLUDED
 
     def split(self, nodes: Tensor, axis: Tensor) -> Tensor:
         """Two children for every node; their numbers, pairs side by side."""
@@ -93,8 +103,9 @@ class Forest:
     def _reserve(self, count: int) -> None:
         if count > len(self._kind):
             extra = max(count, 2 * len(self._kind)) - len(self._kind)
-            self._kind, self._axis, self._child = (
-                torch.cat((part, part.new_zeros(extra))) for part in (self._kind, self._axis, self._child)
+            self._kind, self._axis, self._child, self._least = (
+                torch.cat((part, part.new_full((extra,), fill)))
+                for part, fill in ((self._kind, 0), (self._axis, 0), (self._child, 0), (self._least, -math.inf))
             )
 
 

@@ -183,6 +183,7 @@ class Search:
         least = boxes.least
         if value is not None:
             least = torch.maximum(least, _least(forms[value]).nan_to_num(-math.inf))
+            self.forest.note(boxes.node, least)
         proved = torch.stack([_least(forms[m]) > 0 for m in goal.margins]).all(0) if goal.margins else least < -math.inf
         excluded = torch.stack([_least(forms[w]) > 0 for w in goal.where] + [least > self.falsifier.ceiling]).any(0)
         kind = torch.where(proved, PROVED, torch.where(excluded, EXCLUDED, OPEN))
@@ -223,10 +224,11 @@ class Search:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _settle(self) -> float | None:
-        """The level below every open box, which are excluded by it."""
+        """The level below every open box, which are excluded by it, as are boxes that were split for a higher one."""
         level = self._provable()
         if level is not None:
             self.forest.settle(self.open.node, EXCLUDED)
+            self.forest.prune(level + RESERVE * abs(level))
         return level
 
     def _provable(self) -> float | None:

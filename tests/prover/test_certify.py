@@ -11,7 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from ctrlnet import Box, Budget, ExponentialStability, NeuralCandidate, certify, check, exact, mlp, prove, timed
+from ctrlnet import (
+    Box,
+    Budget,
+    ExponentialStability,
+    NeuralCandidate,
+    Quadratic,
+    certify,
+    check,
+    exact,
+    mlp,
+    prove,
+    timed,
+)
 from ctrlnet.errors import NonFinite, UsageError
 from ctrlnet.prover import claim_of
 from ctrlnet.prover.falsifier import Falsifier
@@ -117,6 +129,19 @@ def test_a_budget_ends_with_the_level_proved_so_far() -> None:
     full, short = certify(condition, pendulum, box), certify(condition, pendulum, box, budget=Budget(boxes=30))
     assert short.boxes < full.boxes
     assert short.status == "undecided" or short.level <= full.level
+
+
+def test_what_was_split_for_a_higher_level_is_no_part_of_the_proof() -> None:
+    """A wrapped angle jumps at π, where boxes are split for as long as the budget lasts; the level ends below."""
+
+    def field(x: Tensor) -> Tensor:
+        return torch.stack([x[..., 1], -torch.atan2(x[..., 0].sin(), x[..., 0].cos()) - x[..., 1]], -1)
+
+    V = Quadratic(torch.tensor([[1.5, 0.5], [0.5, 1.0]], dtype=torch.float64))
+    verdict = certify(ExponentialStability(V, 0.1), field, Box([-5, -5], [5, 5]), budget=Budget(boxes=40_000))
+    assert verdict.status == "certified" and verdict.boxes >= 40_000
+    assert 12.3 < verdict.level < 1.25 * math.pi**2  # the least V where x₁ = π
+    assert verdict.report is not None and verdict.report.leaves < 1000
 
 
 def test_the_same_call_gives_the_same_certificate() -> None:
