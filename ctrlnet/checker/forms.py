@@ -2,11 +2,12 @@
 
 What is not rational, tanh(b) say, becomes an atom named by its operation and the forms it acts on, so equal expressions
 are one atom and cancel identically. The empty form is zero. A form that is not empty may still be zero, so only
-"identically zero" is ever concluded.
+"identically zero" is ever concluded. A switch `select` at zero is an atom by itself, equal to no other: it has either
+of two values, and what does not depend on it, as it stands in a branch that is not taken, is not stopped by it.
 
 A free quantity, a disturbance say, is an atom too, and what is concluded holds for all its values. An atom is one
-number: that an expression is defined (no division by a form that happens to be zero) and that no switch `select` is at
-zero and no `floor` at a whole number, where they have two values, is for the enclosures around the state to show.
+number: that an expression is defined (no division by a form that happens to be zero), that no switch which matters is
+at zero and no `floor` at a whole number, where they have two values, is for the enclosures around the state to show.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Algebra:
     def __init__(self) -> None:
         self.atoms: dict[tuple[object, ...], int] = {("one",): 0}
         self.terms = 0
+        self.open: set[int] = set()
 
     def count(self, terms: int, value: Fraction = UNIT) -> None:
         """Bound the number of terms and the length of their coefficients."""
@@ -50,7 +52,10 @@ class Algebra:
         """The atom of an operation on forms."""
         self.count(sum(map(len, forms)))
         key = (name, *(tuple(sorted(form.items())) for form in forms))
-        return {self.atoms.setdefault(key, len(self.atoms)): UNIT}
+        number = self.atoms.setdefault(key, len(self.atoms))
+        if not all(map(self.open.isdisjoint, forms)):
+            self.open.add(number)
+        return {number: UNIT}
 
     def free(self, number: int) -> Form:
         """The atom of a quantity that may have any value: a disturbance, by its number."""
@@ -110,13 +115,19 @@ class Algebra:
         return self.sqrt(self.combination(*((1, self.product(a, a)) for a in x)))
 
     def select(self, x: Sequence[Form]) -> Form:
-        """x[1] or x[2] by the sign of x[0]."""
+        """x[1] or x[2] by the sign of x[0]; where that is zero an open atom of its own."""
         sign = rational(x[0])
         if sign or x[1] == x[2]:
             return x[1] if sign is None or sign >= 0 else x[2]
         if sign == 0:
-            raise Undetermined("a switch ('select') between two values is at zero")
+            self.open.add(len(self.atoms))
+            return self.atom(f"either {len(self.atoms)}", *x[1:])
         return self.atom("select", *x)
+
+    def closed(self, forms: Sequence[Form]) -> None:
+        """Refuse forms that depend on a switch at zero."""
+        if not all(map(self.open.isdisjoint, forms)):
+            raise Undetermined("a switch ('select') between two values is at zero")
 
     def floor(self, a: Form) -> Form:
         """The greatest whole number below a."""

@@ -6,7 +6,8 @@ be forms too, `Algebra.free` for a disturbance: then an identity holds for all i
 The gradient goes backwards, adjoint by adjoint. Where the adjoint of a node is identically zero its own derivative is
 not needed: V(x* + d) - V(x*) = sum_j adjoint_j (v_j(x* + d) - v_j(x*)) + o(|d|) holds whichever nodes are expanded, as
 every node has |v_j(x* + d) - v_j(x*)| = O(|d|). A kink whose adjoint is not zero, and a root of zero, which is not
-O(|d|), raise `Undetermined`.
+O(|d|), raise `Undetermined`. A switch at zero is not O(|d|) either: unless it is in a branch that is not taken around
+x*, the enclosure of Hess V there is unbounded, and proves nothing.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ def values(graph: Graph, state: Sequence[Fraction | Form], algebra: Algebra) -> 
         else:
             rows = linear_rows(node, [len(part) for part in x])
             found[i] = [algebra.combination(*((w, x[k][j]) for w, k, j in row)) for row in rows]
+    algebra.closed(found[graph.output])
     return found
 
 

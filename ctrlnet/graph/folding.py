@@ -33,6 +33,8 @@ UNARY: dict[str, Rational] = {
     "relu": lambda a: max(a, Fraction(0)),
     "abs": abs,
     "floor": whole_part,
+    "step": lambda a: Fraction(a > 0) if a else None,
+    "jump": lambda a: Fraction(0) if a else None,
     "sqrt": square_root,
     "sin": _only(0, 0),
     "cos": _only(0, 1),

@@ -5,8 +5,8 @@ for every argument the node of its adjoint, given the adjoint `bar` of the resul
     ā = (∂f/∂a)ᵀ f̄.
 At a kink the derivative of relu is `step`, whose value is the Clarke hull [0, 1] where the argument can be zero;
 `jump`, the derivative of `step` and of `jump`, is zero away from zero and unbounded there. The gradient of the norm
-is `unit`, in the unit ball where the norm can be zero. `select` has a jump in the direction of its condition, `floor`
-at every whole number k, where its value is the set {k - 1, k}.
+is `unit`, in the unit ball where the norm can be zero. `select` has a jump in the direction of its condition, and is
+differentiated forwards alone; `floor` jumps at every whole number k, where its value is the set {k - 1, k}.
 """
 
 from __future__ import annotations
@@ -91,12 +91,9 @@ def _unit_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int,
     return (graph.binary("div", across, _spread(graph, graph.norm(a, groups), m)),)
 
 
-def _select_adjoint(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
-    """c̄ = (a - b) jump(c) f̄: zero away from the switch, unbounded on it unless a = b there."""
-    c, a, b = node.arguments
-    zero = graph.constant([0] * node.size)
-    height = graph.binary("mul", graph.binary("sub", a, b), graph.unary("jump", c))
-    return graph.binary("mul", height, bar), graph.select(c, bar, zero), graph.select(c, zero, bar)
+def _forwards_alone(graph: Graph, node: Node, number: int, bar: int) -> tuple[int, ...]:
+    """A choice is not differentiated in reverse mode: `differentiate.jacobian` says why."""
+    raise NotImplementedError(f"reverse mode through {node.operation}")
 
 
 def _floor_slope(graph: Graph, a: int, floor: int) -> int:
@@ -212,7 +209,7 @@ PRIMITIVES: dict[str, Primitive] = {
     ),
     "erf": Primitive(_unary(torch.erf), _derivative(lambda graph, a, f: graph.unary("bell", a))),
     "norm": Primitive(_evaluate_norm, _norm_adjoint),
-    "select": Primitive(lambda values, attribute: torch.where(values[0] > 0, values[1], values[2]), _select_adjoint),
+    "select": Primitive(lambda values, attribute: torch.where(values[0] > 0, values[1], values[2]), _forwards_alone),
     "step": Primitive(
         _unary(lambda a: torch.heaviside(a, torch.full_like(a, 0.5))),
         _derivative(lambda graph, a, f: graph.unary("jump", a)),

@@ -68,10 +68,17 @@ def _norm(graph: Graph, node: Node, number: int, y: Sequence[int]) -> int:
 
 
 def _select(graph: Graph, node: Node, number: int, y: Sequence[int]) -> int:
-    """(a - b) jump(c) y_c, and the tangent of the branch."""
-    c, a, b = node.arguments
-    height = graph.binary("mul", graph.binary("sub", a, b), graph.unary("jump", c))
-    return graph.binary("add", graph.binary("mul", height, y[0]), graph.select(c, y[1], y[2]))
+    """The tangent of the branch that is taken, and jump(c), unless c stands still.
+
+    With c > 0 on a neighbourhood f = a there, however c and b change. Where c can be zero, f may jump by a - b as c
+    changes, which makes the tangent unbounded as jump(c) is. So (a - b) jump(c) y_c is within jump(c), which reads
+    neither a branch that is not taken nor y_c, that may be unbounded too: in the second derivatives of |u| - 1, say.
+    """
+    branch = graph.select(node.arguments[0], y[1], y[2])
+    held = graph.held(y[0])
+    if held and held.all_equal(0):
+        return branch
+    return graph.binary("add", graph.unary("jump", node.arguments[0]), branch)
 
 
 RULES: dict[str, Rule] = {

@@ -31,6 +31,16 @@ def at(n: int, build: Build, point: list[str]) -> tuple[list[Form], Callable[[],
 WEIGHTS = c.random_weights([2, 5, 5, 1], 3)
 
 
+def sign(g: c.Builder, x: c.Node, jump: float = 1.0) -> c.Node:
+    """jump or -jump, both at zero."""
+    return g.op("select", x, g.constant([jump]), g.constant([-jump]))
+
+
+def far(g: c.Builder, x: c.Node) -> c.Node:
+    """Positive where |x| > 1."""
+    return g.op("abs", x) - g.constant([1.0])
+
+
 def difference(g: c.Builder, x: c.Node) -> c.Node:
     """net(x) - net(x*) with x* = (1/4, -2), biases everywhere."""
     return c.network(g, x, WEIGHTS, "tanh") - c.network(g, g.constant([0.25, -2.0]), WEIGHTS, "tanh")
@@ -84,6 +94,9 @@ ZEROS: dict[str, Build] = {
     ),
     "the same atom rounded down": lambda g, x: (lambda f: f - f)(g.op("floor", g.op("exp", x + g.constant([1.0])))),
     "relu and abs": lambda g, x: g.op("relu", x) - g.op("abs", x),
+    "a sign in a branch that is not taken": lambda g, x: g.op("select", far(g, x), sign(g, x), x),
+    "zero times a sign": lambda g, x: x * g.op("exp", sign(g, x)),
+    "a sign less itself": lambda g, x: (lambda s: s - s)(g.op("exp", sign(g, x))),
 }
 
 
@@ -113,6 +126,11 @@ UNDETERMINED: dict[str, tuple[Build, str]] = {
     "root of a negative number": (lambda g, x: g.op("sqrt", x - g.constant([1.0])), "negative"),
     "floor of a whole number": (lambda g, x: g.op("floor", x - g.constant([3.0])), "floor"),
     "switch at zero": (lambda g, x: g.op("select", x, g.constant([0.0]), g.constant([1.0])), "select"),
+    "function of a sign": (lambda g, x: g.op("exp", g.op("sin", sign(g, x)) * g.constant([2.0])), "select"),
+    "a sign in the branch that is taken": (lambda g, x: g.op("select", -far(g, x), sign(g, x), x), "select"),
+    "a sign by a sign": (lambda g, x: g.op("select", sign(g, x), x, sign(g, x, 2.0)), "select"),
+    "switches at zero are not one": (lambda g, x: sign(g, x) - sign(g, g.op("sin", x)), "select"),
+    "one of them negated": (lambda g, x: sign(g, x) + sign(g, -x), "select"),
 }
 
 
@@ -165,6 +183,13 @@ def test_a_kink_at_the_equilibrium_has_no_gradient_unless_its_adjoint_vanishes(o
     assert not any(at(1, lambda g, x: (lambda r: r - r)(g.op(operation, x)), ["0"])[1]())
 
 
+def test_a_sign_at_zero_enters_the_gradient_where_it_matters_alone() -> None:
+    assert at(1, lambda g, x: g.op("select", far(g, x), sign(g, x), x), ["0"])[1]() == [{0: 1}]
+    assert not any(at(1, lambda g, x: g.op("square", x) * sign(g, x), ["0"])[1]())
+    forms, slope = at(1, lambda g, x: x * sign(g, x), ["0"])
+    assert forms == [{}] and any(slope())
+
+
 def test_a_maximum_of_equal_arguments_has_no_gradient() -> None:
     with pytest.raises(Undetermined, match="kink"):
         at(2, lambda g, x: g.op("maximum", x[0], x[1]), ["1/2", "1/2"])[1]()
@@ -208,6 +233,7 @@ ATOMS: dict[str, Callable[..., arb]] = {
     "minimum": lambda a, b: b if a > b else a,
     "select": lambda switch, a, b: a if switch > 0 else b,
     "floor": arb.floor,
+    "either": lambda a, b: a.union(b),
 }
 
 
@@ -220,7 +246,7 @@ def in_numbers(form: Form, algebra: Algebra) -> arb:
 
     def atom(key: tuple) -> arb:
         name, *forms = key
-        return arb(1) if name == "one" else ATOMS[name](*(value(dict(form)) for form in forms))
+        return arb(1) if name == "one" else ATOMS[name.split()[0]](*(value(dict(form)) for form in forms))
 
     return value(form)
 
