@@ -205,6 +205,8 @@ class Guard(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "__get__" and args and getattr(func, "__self__", None) is Tensor.data:
             return args[0].detach()
+        if name == "__setitem__" and self._masks_one(*args[1:]):
+            return args[0].masked_fill_(*args[1:])
         given = leaves([args, list((kwargs or {}).values())])
         if name in ESCAPES and any(self.tracer.known.guarded(value) for value in given):
             raise refusal(func, LEAVES)
@@ -212,6 +214,11 @@ class Guard(TorchFunctionMode):
             for value in given:
                 self.tracer.known.gives(value)
         return func(*args, **(kwargs or {}))
+
+    def _masks_one(self, index: Any, value: Any) -> bool:
+        """Whether y[index] = value is a choice by one truth value, which torch would ask for: y where it is false."""
+        mask = isinstance(index, Tensor) and index.dtype == torch.bool and not index.dim()
+        return mask and self.tracer.known.depends(index) and not (isinstance(value, Tensor) and value.dim())
 
 
 def record(function: Any, graph: Graph, state: Tensor) -> tuple[Any, Traced | None, torch.dtype]:

@@ -14,10 +14,13 @@ OWN_FILES, TORCH_FILES = str(Path(__file__).parent), str(Path(torch.__file__).pa
 
 IN_PLACE = (
     "an operation in place, on the state or on what the function did not make, or with out=; build the result with "
-    "torch.stack or torch.cat"
+    "torch.stack or torch.cat; of a module that writes its own buffers, such as spectral_norm, call .eval()"
 )
 CONSTANT = "of constants alone: compute it before, outside of the function, and use its numbers"
-RANDOM = "a random operation, such as dropout in training mode; call .eval() and draw nothing inside the function"
+RANDOM = (
+    "a random operation, such as dropout in training mode, or weights that a new module draws; call .eval(), build "
+    "modules outside of the function, and draw nothing inside it"
+)
 FLOATS = "write floating-point numbers, as in torch.trunc(x) or torch.where(c, 1.0, 0.0)"
 INTEGER = f"an integer made of the state; {FLOATS}"
 TRUTHS = "arithmetic on truth values; write torch.where(c, 1.0, 0.0)"

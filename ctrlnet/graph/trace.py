@@ -35,19 +35,26 @@ def trace(function: Function, dimension: int, states: Tensor, tail: Tail, name: 
     Errors: UnsupportedOperation (names the operation and the user's line), LyingTrace (graph and function differ: a
         value went through numpy or `.item()`), UsageError (the rows of a batch are mixed), ShapeError, NonFinite.
     """
+    _callable(function, name)
     try:
         return _traced(function, dimension, states, tail, name)
     except CtrlnetError:
         raise
     except FAILURES as error:
         if not _of_precision(error):
-            raise _failure(name, error, _advice(function, states, tail)) from error
+            raise _failure(name, error, dimension, _advice(function, states, tail)) from error
     try:  # a float32 module: its weights are exact, and the theorem is about real arithmetic
         return _traced(function, dimension, states.float(), tail, name)
     except CtrlnetError:
         raise
     except FAILURES as error:
-        raise _failure(name, error, _advice(function, states, tail)) from error
+        raise _failure(name, error, dimension, _advice(function, states, tail)) from error
+
+
+def _callable(given: object, name: str) -> None:
+    if not callable(given):
+        hint = " For V = xᵀPx give ctrlnet.Quadratic(P)." if isinstance(given, Tensor) else ""
+        raise TraceError(f"{name} is a {type(given).__name__}; give a function of the state.{hint}")
 
 
 def _of_precision(error: Exception) -> bool:
@@ -55,12 +62,13 @@ def _of_precision(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("dtype", "scalar type"))
 
 
-def _failure(name: str, error: Exception, advice: str) -> TraceError:
+def _failure(name: str, error: Exception, n: int, advice: str) -> TraceError:
     if "does not require grad" in str(error):
         advice = " For a derivative inside a function use torch.func.grad, jvp or jacrev, not torch.autograd."
     return TraceError(
         f"{name} failed on a state while it was traced: {type(error).__name__}: {error}. It must map a float64 or "
-        f"float32 tensor (n,), and batches (..., n), by torch operations.{advice}"
+        f"float32 tensor ({n},), and batches (..., {n}), by torch operations: the box, with that of a "
+        f"disturbance if any, has {n} coordinates.{advice}"
     )
 
 

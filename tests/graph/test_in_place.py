@@ -144,6 +144,21 @@ def test_a_mask_of_the_state_chooses_where_a_number_is_written() -> None:
     assert sum(node.operation == "select" for node in graph.nodes) == 2
 
 
+def _saturated(x: Tensor) -> Tensor:
+    u, y = (x @ WEIGHTS).clone(), 2 * x
+    u[u > 1.5] = 1.5
+    u[u < -1.5] = -1.5
+    first = y[..., 0]
+    first[first.abs() > x[..., 1]] = x.sum() if x.dim() == 1 else x.sum(-1)[first.abs() > x[..., 1]]
+    return u + y @ WEIGHTS
+
+
+def test_a_mask_of_one_truth_value_chooses_for_one_number() -> None:
+    """u[u > a] = a for a single number u: a batch writes into those rows where it holds, and so does every view."""
+    graph, output = trace(_saturated, 3, STATES, ())
+    assert torch.allclose(evaluate(graph, [output], STATES)[0][:, 0], _saturated(STATES), rtol=1e-12, atol=1e-12)
+
+
 def test_a_field_of_float32_is_rounded_and_no_lie() -> None:
     def field(x: Tensor) -> Tensor:
         y = torch.zeros(x.shape)
@@ -246,6 +261,12 @@ def _through_a_shared_place(x: Tensor) -> Tensor:
     return y.sum(-1)
 
 
+def _one_entry_of_the_state(x: Tensor) -> Tensor:
+    first = x[..., 0]
+    first[first > 0.5] = 0.5
+    return x.sum(-1)
+
+
 def _several_at_once(x: Tensor) -> Tensor:
     y, z = x * 1, x * 2
     torch._foreach_mul_([y, z], 3.0)
@@ -255,7 +276,7 @@ def _several_at_once(x: Tensor) -> Tensor:
 REFUSED = [
     _unfilled, _unfilled_copy, _the_state, _a_view_of_the_state, _the_state_detached, _a_weight, _seen_by_numpy,
     _seen_by_a_foreign_alias, _as_bits, _truths, _as_many_as_the_state_says, _several_at_once,
-    _through_a_shared_place,
+    _through_a_shared_place, _one_entry_of_the_state,
 ]  # fmt: skip
 
 

@@ -224,10 +224,13 @@ def _numpy_of_a_filled_tensor(x: Tensor) -> Tensor:
     return x.sum(-1) * float(window[0])
 
 
+SPECTRAL = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(3, 1)).double().requires_grad_(False)
 UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "besselj": (lambda x: torch.special.bessel_j0(x).sum(-1), "bessel_j0"),
     "random": (lambda x: (x + torch.rand(3, dtype=x.dtype)).sum(-1), "rand"),
     "dropout": (lambda x: torch.nn.functional.dropout(x, 0.5, training=True).sum(-1), "dropout"),
+    "weights of a new module": (lambda x: torch.nn.GRUCell(3, 1)(x).sum(-1), "build modules outside of the function"),
+    "buffers of a module": (lambda x: SPECTRAL(x)[..., 0], r"spectral_norm, call \.eval\(\)"),
     "control flow": (_branching, "leaves torch"),
     "control flow by any": (lambda x: x.sum(-1) if (x > 0).any() else -x.sum(-1), "leaves torch"),
     "a mask of the state": (lambda x: x[x > 0].sum(), "index"),
