@@ -13,6 +13,7 @@ from ctrlnet.checker import check_bytes, refusal_without_leaves
 from ctrlnet.prover.certificate import certificate_bytes
 from ctrlnet.prover.claims import Claim
 from ctrlnet.prover.equilibrium import Neighbourhood
+from ctrlnet.prover.falsifier import Falsifier
 from ctrlnet.prover.forest import EXCLUDED, KINDS, Forest
 from ctrlnet.prover.search import Search
 from ctrlnet.prover.verdict import Leaves, Verdict
@@ -83,6 +84,36 @@ def confirmed(claim: Claim, local: Neighbourhood) -> Neighbourhood | Verdict:
         local = local.shrunk(0.7, claim.loop.about)
     words = f"Undecided at the equilibrium: the checker did not confirm any box around it: {reason}."
     return Verdict("undecided", claim.words, words)
+
+
+def without_neighbourhood(claim: Claim) -> Verdict:
+    """The verdict where no box around the equilibrium was found: no level is true, or a state refutes it or some."""
+    assert claim.loop is not None
+    if shown := claim.loop.refuted():
+        return Verdict("falsified", claim.words, shown[0], counterexample=_below_level(claim, shown[1]))
+    falsifier = Falsifier(claim.problem, claim.level)
+    falsifier.sample()
+    x = falsifier.worst if falsifier.refuted else None
+    level = claim.level
+    if x is None and (found := falsifier.near_equilibrium()) is not None:
+        x, level = found
+    if x is not None and claim.level is not None:
+        return Verdict("falsified", claim.words, false_at(x, level), counterexample=x)
+    words = f"Undecided at the equilibrium: {claim.loop.sought}."
+    if x is None or level is None:
+        return Verdict("undecided", claim.words, words)
+    words = f"{words} The claim fails at x = {x.tolist()}, where V(x) <= {level}: no level from there on is true."
+    return Verdict("undecided", claim.words, words, sampled_level=level, limiting_state=x)
+
+
+def _below_level(claim: Claim, x: Tensor) -> Tensor:
+    """The state nearer to x*, in the direction of x, that refutes the level asked for too; x where none is found."""
+    goal, about = claim.problem.goals[0], claim.problem.about
+    if claim.level is None or about is None or len(x) != len(goal.lower):
+        return x
+    centre = torch.cat((about, x[len(about) :]))
+    nearer = (centre + 2.0**-k * (x - centre) for k in range(0, 64, 4))
+    return next((y for y in nearer if claim.problem.violated(goal, y, claim.level)), x)
 
 
 def _without_proof(claim: Claim, search: Search, verdict: Verdict) -> Verdict:

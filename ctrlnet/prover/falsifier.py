@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from ctrlnet.graph import evaluate
+from ctrlnet.prover.directions import worst_directions
 from ctrlnet.prover.goals import Goal, Problem
 
 SAMPLES = 1 << 12  # a dimension
 ROUNDS, BEST, MOVES = 16, 64, 24
+DISTANCES = 10.0 ** -torch.arange(7, dtype=torch.float64)  # from x*, over that to the box
 
 
 class Falsifier:
@@ -50,6 +52,40 @@ class Falsifier:
             moved = torch.minimum(torch.maximum(moved, goal.lower), goal.upper).flatten(0, 1)
             self.look(goal, moved)
             x = torch.cat((best, moved))
+
+    def near_equilibrium(self) -> tuple[Tensor, float] | None:
+        """A state near x* that certainly violates the claim, and a level of V that it does not exceed; None if none.
+
+        One at each of several distances is tried; of those that do it, the one of the least level is given. Not where
+        inputs are computed: there single states show nothing.
+        """
+        goal = next((goal for goal in self.problem.goals if goal.local), None)
+        if self.problem.about is None or goal is None or self.problem.extend is not None:
+            return None
+        about, n, most = self.problem.about, len(self.problem.about), math.inf if self.level is None else self.level
+        reach = torch.minimum(about - goal.lower[:n], goal.upper[:n] - about)
+
+        def states(u: Tensor) -> Tensor:
+            x = about + DISTANCES[:, None, None] * reach * u[..., :n]
+            z = torch.cat((x, goal.lower[n:] + (goal.upper - goal.lower)[n:] * u[..., n:]), -1)
+            return torch.minimum(torch.maximum(z, goal.lower), goal.upper)
+
+        def score(u: Tensor) -> Tensor:
+            _, value, margin = self._seen(goal, states(u).flatten(0, 1))
+            assert value is not None
+            return torch.where(value <= most, margin / value.abs(), math.inf).reshape(u.shape[:-1])
+
+        u, least = worst_directions(score, len(DISTANCES), n, len(goal.lower) - n)
+        found = [self._below(goal, x) for x in states(u[:, None])[least < 0, 0]]
+        return min((pair for pair in found if pair is not None), key=lambda pair: pair[1], default=None)
+
+    def _below(self, goal: Goal, x: Tensor) -> tuple[Tensor, float] | None:
+        """x with the level asked for, or with one just above V(x), if that claim is certainly false at x."""
+        _, value, _ = self._seen(goal, x[None])
+        assert value is not None
+        above = float(value + 1e-5 * value.abs())
+        level = float(f"{above:.6g}") if self.level is None else self.level
+        return (x, level) if self.problem.violated(goal, x, level) else None
 
     def look(self, goal: Goal, x: Tensor) -> None:
         """Lower the ceiling to the least V at a state (count, N) that violates the goal; keep that state."""

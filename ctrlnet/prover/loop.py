@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ctrlnet.graph import Graph, jacobian
+from ctrlnet.prover.advice import curvature, not_zero
 from ctrlnet.prover.equilibrium import Neighbourhood, neighbourhood, refuted
 from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.model import Model
+from ctrlnet.prover.ray_refutation import ray_refutation
 from ctrlnet.prover.rays import ray_neighbourhood
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,8 @@ class Loop:
     @cached_property
     def remains(self) -> dict[str, int]:
         """What has to be zero at the equilibrium, for every d: F (or F - x*), V, ∇V; nodes of the graph at x*."""
-        graph, n = self.at_equilibrium, self.model.n
-        rest = graph.take(graph.input, range(n, graph.dimension))
-        state = graph.concatenate([graph.constant(self.equilibrium), rest])
-        field, value, slope = self.graph.copy_into(graph, [self.field, self.value, self.slope], state)
+        graph = self.at_equilibrium
+        field, value, slope = self.there([self.field, self.value, self.slope])
         if self.kappa is None:
             return {"F(x*)": field, "V(x*)": value, "∇V(x*)": slope}
         return {
@@ -68,6 +72,12 @@ class Loop:
             "V(x*)": value,
             "∇V(x*)": slope,
         }
+
+    def there(self, nodes: Sequence[int]) -> list[int]:
+        """Nodes of the graph at x*, for every d, as nodes of `at_equilibrium`."""
+        graph = self.at_equilibrium
+        rest = graph.take(graph.input, range(self.model.n, graph.dimension))
+        return self.graph.copy_into(graph, nodes, graph.concatenate([graph.constant(self.equilibrium), rest]))
 
     @cached_property
     def at_equilibrium(self) -> Graph:
@@ -92,10 +102,10 @@ class Loop:
         for name, node in self.remains.items():
             if self.vanishes(name, node):
                 continue
-            lower, upper = self.model.lower[None], self.model.upper[None]
-            bounds = interval_bounds(graph, [node], lower, upper)[0]
-            certain = bool(((bounds.lower > 0) | (bounds.upper < 0)).any())
-            return self._remains_words(name, certain, float(torch.maximum(bounds.upper, -bounds.lower).amax())), certain
+            (found,) = interval_bounds(graph, [node], self.model.lower[None], self.model.upper[None])
+            certain = bool(((found.lower > 0) | (found.upper < 0)).any())
+            moved = name.startswith("F") and self.disturbed_rest
+            return f"{name} {self._moved}" if moved else not_zero(self, name, node, found, certain), certain
         return None
 
     def vanishes(self, name: str, node: int) -> bool:
@@ -103,21 +113,14 @@ class Loop:
         held = self.at_equilibrium.held(node)
         return (held is not None and held.all_equal(0)) or (name == "∇V(x*)" and self.kinked)
 
-    def _remains_words(self, name: str, certain: bool, size: float) -> str:
-        """What to do about a term that does not vanish at x*, or is not known to."""
+    @property
+    def _moved(self) -> str:
+        """What to do where the disturbance moves x*."""
         at = ", ".join(str(value) for value in self.equilibrium)
-        if self.disturbed_rest and name.startswith("F"):
-            return (
-                f"{name} depends on the disturbance at x* = ({at}), which then is no equilibrium. Prove an "
-                "UltimateBound, or write what is disturbed so that it cancels there."
-            )
-        advice = (
-            "Shift the coordinates so that the equilibrium is the origin, subtract the value at x* inside the "
-            'function, or declare decimals that are meant exactly: exact("0.1").'
+        return (
+            f"depends on the disturbance at x* = ({at}), which then is no equilibrium. Prove an UltimateBound, or "
+            "write what is disturbed so that it cancels there."
         )
-        if certain:
-            return f"{name} is not 0 at x* = ({at}); it is of size {size:.3g}. {advice}"
-        return f"{name} = 0 is not an identity at x* = ({at}). {advice}"
 
     @property
     def disturbed_rest(self) -> bool:
@@ -135,24 +138,19 @@ class Loop:
         """What was not found where there is no neighbourhood."""
         if self.kinked:
             return "V has a kink there, and no box around it was found on which the claim holds along all rays"
-        return "no box around it satisfies the matrix inequalities"
+        return curvature(self) or "no box around it satisfies the matrix inequalities"
 
     def refuted(self) -> tuple[str, Tensor] | None:
         """Why no level is true, and a state near x* that shows it."""
-        return None if self.kinked else refuted(self)
+        return self._along_rays(ray_refutation) if self.kinked else refuted(self)
 
     def _by_rays(self) -> Neighbourhood | None:
+        found = self._along_rays(ray_neighbourhood)
+        return None if found is None else Neighbourhood(found.lower, found.upper, found.trees)
+
+    def _along_rays(self, attempt: Callable[..., Found | None]) -> Found | None:
+        """What a proof or a refutation along rays from x* finds."""
         box, disturbance = self.model.box, self.model.disturbance
         disturbed = None if disturbance is None else (disturbance.lower, disturbance.upper)
-        found = ray_neighbourhood(
-            self.graph,
-            self.value,
-            self.field,
-            self.equilibrium,
-            box.lower,
-            box.upper,
-            disturbed,
-            rate=self.rate,
-            kappa=self.kappa,
-        )
-        return None if found is None else Neighbourhood(found.lower, found.upper, found.trees)
+        about = self.graph, self.value, self.field, self.equilibrium
+        return attempt(*about, box.lower, box.upper, disturbed, rate=self.rate, kappa=self.kappa)

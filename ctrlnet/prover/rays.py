@@ -98,6 +98,25 @@ def ray_neighbourhood(
         budget: limits of this search alone.
         further: the corners of S for those of R, NaN where there is none; None where there is no s.
     """
+    claim = ray_claim(graph, value, field, equilibrium, lower, disturbance, rate, kappa, further)
+    half = _largest(claim, lower, upper)
+    if half is None:
+        return None
+    return _tried(claim, half, (lower, upper), budget or Budget(seconds=20.0, boxes=400_000))
+
+
+def ray_claim(
+    graph: Graph,
+    value: int,
+    field: int,
+    equilibrium: tuple[Fraction, ...],
+    lower: Tensor,
+    disturbance: Corners | None,
+    rate: Fraction | None,
+    kappa: Fraction | None,
+    further: Callable[[Tensor, Tensor], Corners] | None = None,
+) -> Claim:
+    """The claim about V and F, arguments as above."""
     d = disturbance or (lower[:0], lower[:0])
 
     def around(low: Tensor, high: Tensor) -> Corners:
@@ -105,11 +124,7 @@ def ray_neighbourhood(
         return torch.cat((low, d[0], s[0])), torch.cat((high, d[1], s[1]))
 
     margin = _margin(graph, value, field, len(equilibrium), rate, kappa)
-    claim = Claim(*margin, equilibrium, rate, kappa, around, len(lower) + len(d[0]))
-    half = _largest(claim, lower, upper)
-    if half is None:
-        return None
-    return _tried(claim, half, (lower, upper), budget or Budget(seconds=20.0, boxes=400_000))
+    return Claim(*margin, equilibrium, rate, kappa, around, len(lower) + len(d[0]))
 
 
 def _tried(claim: Claim, half: Tensor, box: Corners, budget: Budget) -> RayNeighbourhood | None:
@@ -203,7 +218,7 @@ def _proved(claim: Claim, half: Tensor, box: Corners, budget: Budget) -> RayNeig
     if claim.kappa is not None and not _maps_into(claim, lower, upper, box):
         return 1
     try:
-        graph, outputs = _quotients(claim, lower, upper)
+        graph, outputs = quotients_of(claim, lower, upper)
     except Unsuited:
         return 1
     cover = Cover(graph, outputs, Forest(*_faces(lower, upper, len(half))), claim.axes, budget)
@@ -219,7 +234,7 @@ def _maps_into(claim: Claim, lower: Tensor, upper: Tensor, box: Corners) -> bool
     return bool((after.range.lower >= box[0]).all() and (after.range.upper <= box[1]).all())
 
 
-def _quotients(claim: Claim, lower: Tensor, upper: Tensor) -> tuple[Graph, list[int]]:
+def quotients_of(claim: Claim, lower: Tensor, upper: Tensor) -> tuple[Graph, list[int]]:
     """The graph of q_V and of the margin's quotient, both to be positive."""
     rays = Quotients(claim.about, lower, upper)
     (field,) = rays.along(claim.graph, [claim.field])

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ctrlnet.conditions import ExponentialStability
 from ctrlnet.graph import evaluate
+from ctrlnet.prover.advice import ELSEWHERE, curvature
 from ctrlnet.prover.certificate import Json, number
 from ctrlnet.prover.claims import equilibrium_of
 from ctrlnet.prover.controls import Plant
@@ -80,7 +81,7 @@ class RestingPlant(Loop):
             )
             return f"No u in {self.plant.limits} holds the plant at x* = ({at}): f + g u is not 0 there{for_all}.", True
         words = f"No u in {self.plant.limits} with f + g u = 0 was found at x* = ({at}), as an identity of rationals."
-        return f"{words} Shift the coordinates so that the equilibrium is the origin.", False
+        return f"{words} {ELSEWHERE}", False
 
     def vanishes(self, name: str, node: int) -> bool:
         """f + g u* is exactly 0 at some d, by the choice of u*: that it is at all others is left to the checker."""
@@ -109,7 +110,10 @@ class RestingPlant(Loop):
         """What was not found where there is no neighbourhood."""
         if self.kinked:
             return "V has a kink there; of a plant without policy V must be smooth at x*"
-        return f"no law u* + K (x - x*) within {self.plant.limits} satisfies every condition on a box around it"
+        return (
+            curvature(self)
+            or f"no law u* + K (x - x*) within {self.plant.limits} satisfies every condition on a box around it"
+        )
 
     def refuted(self) -> tuple[str, Tensor] | None:
         """Nothing is refuted near x*: a control may be better there than any law."""

@@ -91,12 +91,11 @@ class SampledLoop(Loop):
         """The largest R of its shape on which the matrix inequalities hold, or of those tried by rays; None if none."""
         return sampled_rays(self) if self.kinked else sampled_neighbourhood(self)
 
-    def _remains_words(self, name: str, certain: bool, size: float) -> str:
+    @property
+    def _moved(self) -> str:
         """There is no other statement for a disturbance that moves x*."""
-        if not (self.disturbed_rest and name.startswith("F")):
-            return super()._remains_words(name, certain, size)
         return (
-            f"{name} depends on the disturbance at x* = ({', '.join(map(str, self.equilibrium))}), which then is no "
+            f"depends on the disturbance at x* = ({', '.join(map(str, self.equilibrium))}), which then is no "
             "equilibrium of the held loop. Write what is disturbed so that it cancels there; of a loop with a period "
             "nothing weaker than stability is proved."
         )

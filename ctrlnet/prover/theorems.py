@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ctrlnet.errors import UsageError
+from ctrlnet.prover.advice import at_a_jump
 from ctrlnet.prover.budget import Budget, budget_of
 from ctrlnet.prover.certificate import Json
 from ctrlnet.prover.claims import Claim
-from ctrlnet.prover.conclusion import concluded, confirmed, false_at
+from ctrlnet.prover.conclusion import concluded, confirmed, without_neighbourhood
 from ctrlnet.prover.equilibrium import Neighbourhood
-from ctrlnet.prover.falsifier import Falsifier
 from ctrlnet.prover.kinds import claim_of, flat, is_conjunction, with_levels
 from ctrlnet.prover.search import Progress, Search
 from ctrlnet.prover.verdict import Verdict, together
@@ -77,7 +78,10 @@ def _verdict(
     if isinstance(local, Verdict):
         return local
     search = Search(claim.problem, local, level=claim.level, budget=limits, start=trees, progress=progress)
-    return concluded(claim, search, search.run(), local, provenance or {})
+    verdict = concluded(claim, search, search.run(), local, provenance or {})
+    if verdict.status != "undecided" or verdict.report is not None:
+        return verdict
+    return replace(verdict, reason=verdict.reason + at_a_jump(claim, search))
 
 
 def statement_of(condition: Any, system: Any, box: Box, level: float | None) -> Json:
@@ -99,15 +103,4 @@ def _at_the_equilibrium(claim: Claim) -> Neighbourhood | Verdict | None:
         return Verdict("falsified" if certain else "undecided", claim.words, reason, counterexample=at)
     if (local := loop.neighbourhood()) is not None:
         return confirmed(claim, local)
-    if shown := loop.refuted():
-        return Verdict("falsified", claim.words, shown[0], counterexample=shown[1])
-    return _elsewhere(claim) or Verdict("undecided", claim.words, f"Undecided at the equilibrium: {loop.sought}.")
-
-
-def _elsewhere(claim: Claim) -> Verdict | None:
-    """A refutation by a sampled state."""
-    shown = Falsifier(claim.problem, claim.level)
-    shown.sample()
-    if not shown.refuted or shown.worst is None:
-        return None
-    return Verdict("falsified", claim.words, false_at(shown.worst, claim.level), counterexample=shown.worst)
+    return without_neighbourhood(claim)

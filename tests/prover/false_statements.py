@@ -209,6 +209,7 @@ STABILITY: dict[str, Stability] = {
     "a field through numpy": Stability(squares, _through_numpy, UNIT, refused=True),
     "a counterexample in a box of width 1e-6": Stability(squares, _narrow_bump, UNIT, level=0.5, found=False),
     "one side of a kink at the equilibrium": Stability(squares, _one_sided, UNIT, found=False),
+    "one side of a kink at the equilibrium, below a level": Stability(squares, _one_sided, UNIT, level=1e-6),
     "a thin layer above a kink of V": Stability(_kinked_value, _pushed_up, UNIT, level=0.9),
     "a limit cycle inside": Stability(
         squares, lambda x: x * (squares(x)[..., None] - 0.25), Box([-2.0, -2.0], [2.0, 2.0]), rate=0.1, level=0.3
@@ -250,7 +251,7 @@ STABILITY: dict[str, Stability] = {
     "V of an angle wrapped too early": Stability(
         lambda x: squares(torch.remainder(x + 0.5, 1.0) - 0.5), lambda x: -x, LINE, level=0.2
     ),
-    "V less a kink": Stability(_less_a_kink, lambda x: -x, UNIT, rate=0.01, level=0.2, found=False),
+    "V less a kink": Stability(_less_a_kink, lambda x: -x, UNIT, rate=0.01, level=0.2),
     "V of another value at a step": Stability(_another_value_at_the_step, lambda x: -x, UNIT, refused=True),
     "V of the wrong shape for the loop": Stability(
         partial(quadratic, factor=torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64)) + 0 * FACTOR), pendulum
@@ -276,6 +277,14 @@ def _wedge(x: Tensor) -> Tensor:
 
 def _norm_one(x: Tensor) -> Tensor:
     return x.abs().sum(-1)
+
+
+def _sheared(x: Tensor) -> Tensor:
+    """|x|₁ is 1.1 times as large after (0, 1)."""
+    return torch.stack([0.9 * x[..., 0] + 0.3 * x[..., 1], 0.8 * x[..., 1]], -1)
+
+
+_THIRD = exact("1/3")
 
 
 def _rotated(x: Tensor, angle: float) -> Tensor:
@@ -378,7 +387,11 @@ KINDS: dict[str, Claimed] = {
         DiscreteDecrease(_dented, 0.01), DiscreteMap(lambda x: 0.9 * x), LINE, level=0.4
     ),
     "discrete: a map that leaves from single points, where 2x - 1/2 is whole": Claimed(
-        DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 5 * _whole(2 * x - 0.5)), LINE, found=False
+        DiscreteDecrease(squares, 0.1),
+        DiscreteMap(lambda x: 0.5 * x + 5 * _whole(2 * x - 0.5)),
+        LINE,
+        level=0.3,
+        found=False,
     ),
     "discrete: kappa at equality": Claimed(
         DiscreteDecrease(squares, exact("0.19")), DiscreteMap(lambda x: 0.9 * x), found=False
@@ -401,16 +414,46 @@ KINDS: dict[str, Claimed] = {
         DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x: 0.5 * x + 0.6 * torch.relu(x)), found=False
     ),
     "discrete: a one-norm under a turn": Claimed(
-        DiscreteDecrease(_norm_one, 0.001), DiscreteMap(partial(_rotated, angle=0.1)), found=False
+        DiscreteDecrease(_norm_one, 0.001), DiscreteMap(partial(_rotated, angle=0.1))
     ),
     "discrete: a disturbance too large by 1e-3": Claimed(
         DiscreteDecrease(squares, 0.1), DiscreteMap(lambda x, d: d * x, Box([0.0], [0.95])), found=False
     ),
-    "a one-norm under an oscillator": Claimed(ExponentialStability(_norm_one, 0.001), _turn, found=False),
+    "a one-norm under an oscillator": Claimed(ExponentialStability(_norm_one, 0.001), _turn),
     "a one-norm that grows on one ray": Claimed(
         ExponentialStability(_norm_one, 0.1),
         lambda x: torch.stack([-x[..., 0], -x[..., 1] + 2 * torch.relu(x[..., 1])], -1),
-        found=False,
+    ),
+    "a one-norm that grows in a cone": Claimed(ExponentialStability(_norm_one, 0.01), lambda x: _sheared(x) - x),
+    "a one-norm that grows in a cone around a state that is no float": Claimed(
+        ExponentialStability(lambda x: _norm_one(x - _THIRD), 0.01, at=(_THIRD, _THIRD)),
+        lambda x: _sheared(x - _THIRD) - (x - _THIRD),
+    ),
+    "a one-norm whose rate is too large by 1e-6": Claimed(
+        ExponentialStability(_norm_one, exact("0.5000005")),
+        lambda x: torch.stack([-x[..., 0] - x[..., 1] / 2, x[..., 0] / 2 - x[..., 1]], -1),
+    ),
+    "a one-norm that grows for some d": Claimed(
+        ExponentialStability(_norm_one, 0.01),
+        Disturbed(lambda x, d: torch.stack([-x[..., 0] + d[..., 0] * x[..., 1], -x[..., 1]], -1), Box([0.0], [1.01])),
+    ),
+    "a one-norm under a field that bends at the equilibrium": Claimed(
+        ExponentialStability(_norm_one, 0.01),
+        lambda x: torch.stack([-x[..., 0] + 1.5 * torch.relu(x[..., 1] - 3 * x[..., 0].abs()), -x[..., 1]], -1),
+    ),
+    "discrete: a one-norm that grows in a cone": Claimed(DiscreteDecrease(_norm_one, 0.01), DiscreteMap(_sheared)),
+    "discrete: a one-norm that grows in a cone, below a level": Claimed(
+        DiscreteDecrease(_norm_one, 0.01), DiscreteMap(_sheared), level=1e-9
+    ),
+    "discrete: a max norm whose kappa is too large by 1e-6": Claimed(
+        DiscreteDecrease(lambda x: x.abs().amax(-1), exact("0.2500005")),
+        DiscreteMap(lambda x: torch.stack([x[..., 0] / 2 - x[..., 1] / 4, x[..., 0] / 4 + x[..., 1] / 2], -1)),
+    ),
+    "discrete: a one-norm that grows for some d": Claimed(
+        DiscreteDecrease(_norm_one, 0.01),
+        DiscreteMap(
+            lambda x, d: torch.stack([x[..., 0] / 2, x[..., 1] / 2 + d[..., 0] * x[..., 0]], -1), Box([0.0], [0.5])
+        ),
     ),
     "a parameter interval too wide": Claimed(
         ExponentialStability(squares, exact("0.1")), Disturbed(lambda x, d: -d * x, Box([0.04], [1.0])), level=0.5

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
-from kinked import FALSE, TRUE, Kinked, absolute
+from kinked import FALSE, TRUE, Function, Kinked, absolute, numbers
 from torch import Tensor
 
+from ctrlnet import Box, DiscreteDecrease, DiscreteMap, ExponentialStability, certify
 from ctrlnet.graph import PRIMITIVES, Graph, evaluate, gradient, inner_product
 from ctrlnet.prover import Budget
 from ctrlnet.prover.quotients import Quotients
+from ctrlnet.prover.ray_refutation import ray_refutation
 from ctrlnet.prover.ray_rules import Unsuited
 from ctrlnet.prover.slope import slope_bounds
 
@@ -45,6 +48,104 @@ def test_the_decisive_constant_is_exact() -> None:
         absolute, FALSE["kappa at its bound: no strict decrease"].F, (Fraction(0),) * 2, kappa=Fraction(2499, 10**4)
     )
     assert case.proved() is not None
+
+
+# ---- refutations ---------------------------------------------------------------------------------------------------
+
+BORDERLINE = {  # false without a ray along which they fail strictly, or in a sliver that a search does not meet
+    "kappa at its bound: no strict decrease", "V zero along a ray", "V negative between two samples",
+    "smooth V: the quotient vanishes", "no equilibrium",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_true_claims_are_never_refuted(name: str) -> None:
+    assert refuted(TRUE[name]) is None
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_false_claims_are_refuted_along_a_ray(name: str) -> None:
+    """Along all of it: the claim fails at x* + t δ for δ and δ / 2, δ / 4, ..., in rationals where functions are so."""
+    case, found = FALSE[name], refuted(FALSE[name])
+    assert (found is None) == (name in BORDERLINE)
+    if found is not None:
+        assert all(fails(case, found[1], 2.0**-k) for k in range(0, 40, 3))
+
+
+def refuted(case: Kinked) -> tuple[str, Tensor] | None:
+    return ray_refutation(*case.graph(), case.at, *case.corners, case.disturbance, rate=case.rate, kappa=case.kappa)
+
+
+def fails(case: Kinked, point: Tensor, t: float) -> bool:
+    """Whether a margin is at most 0 at x* + t (x - x*), by values alone: V a step later, or a little later."""
+    about = numbers(*map(float, case.at))
+    x = about + t * (point[: case.n] - about)
+    after, before = case.F(torch.cat((x, point[case.n :]))), case.V(x)
+    if case.kappa is not None:
+        return bool(case.V(after) > (1 - float(case.kappa)) * before) or bool(before <= 0)
+    assert case.rate is not None
+    ahead = 1e-3 * t * (x - about).abs()[(x - about).abs() > 0].min()  # no kink through x* is crossed
+    return bool((case.V(x + ahead * after) - before) / ahead > -float(case.rate) * before) or bool(before <= 0)
+
+
+def polyhedral(n: int, seed: int, shift: float, flow: bool) -> tuple[Function, Function, Fraction]:
+    """V = |T(x - x*)|₁ under x' = or x⁺ - x* = T⁻¹ N T (x - x*), T unimodular, and its exact rate or 1 - kappa.
+
+    V falls, along every ray, at exactly the rates below -max_j (N_jj + sum of |N_ij|), i other than j; or in a step to
+    at most the share max_j sum_i |N_ij|, which is reached.
+    """
+    generator = np.random.default_rng(seed)
+    L, U = (np.eye(n) + k(generator.integers(-1, 2, (n, n)), m) for k, m in ((np.tril, -1), (np.triu, 1)))
+    N = generator.integers(-8, 9, (n, n)) / 64 - flow * np.eye(n)
+    size = np.abs(N) + flow * np.diag(np.diag(N) - np.abs(np.diag(N)))
+    T, M = (torch.from_numpy(part) for part in (L @ U, np.round(np.linalg.inv(L @ U)) @ N @ (L @ U)))
+    factor = Fraction(float(size.sum(0).max()))
+    at = torch.full((n,), shift, dtype=torch.float64)
+    return lambda x: ((x - at) @ T.T).abs().sum(-1), lambda x: (0 if flow else at) + (x - at) @ M.T, factor
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize(("n", "seed"), [(2, 0), (2, 1), (3, 0)])
+def test_linear_loops_are_proved_up_to_their_norm_and_refuted_beyond(
+    n: int, seed: int, flow: bool, shift: float
+) -> None:
+    V, F, bound = polyhedral(n, seed, shift, flow)
+
+    def case(excess: Fraction) -> Kinked:
+        constant = {"rate": -bound * (1 + excess)} if flow else {"kappa": 1 - bound * (1 - excess)}
+        return Kinked(V, F, (Fraction(shift),) * n, **constant)
+
+    assert refuted(case(Fraction(-1, 10**5))) is None and case(Fraction(-1, 50)).proved() is not None
+    assert refuted(case(Fraction(0))) is None
+    beyond = case(Fraction(1, 10**5))
+    assert refuted(beyond) is not None and beyond.proved() is None
+
+
+@pytest.mark.parametrize("level", [None, 0.5, 1e-9])
+def test_the_state_of_a_ray_is_below_the_level_asked_for(level: float | None) -> None:
+    def sheared(x: Tensor) -> Tensor:
+        return torch.stack([0.9 * x[..., 0] + 0.3 * x[..., 1], 0.8 * x[..., 1]], -1)
+
+    box = Box([-1.0, -1.0], [1.0, 1.0])
+    verdict = certify(DiscreteDecrease(absolute, 0.01), DiscreteMap(sheared), box, level=level)
+    x = verdict.counterexample
+    assert verdict.status == "falsified" and "no level is true" in verdict.reason
+    assert absolute(sheared(x)) > absolute(x) > 0 and (level is None or absolute(x) <= level)
+
+
+def test_without_a_ray_a_state_that_is_false_is_named() -> None:
+    """V = x² has no kink, so its quotient vanishes, and F bends at x*: states alone show that x' = x/2 there."""
+    condition = ExponentialStability(lambda x: x.square().sum(-1), 0.1)
+
+    def bent(x: Tensor) -> Tensor:
+        return -x + 1.5 * torch.relu(x)
+
+    verdict = certify(condition, bent, Box([-1.0], [1.0]))
+    assert verdict.status == "undecided" and str(verdict.limiting_state.tolist()) in verdict.reason
+    assert verdict.limiting_state > 0 and verdict.sampled_level >= verdict.limiting_state.square()
+    at_it = certify(condition, bent, Box([-1.0], [1.0]), level=verdict.sampled_level)
+    assert at_it.status == "falsified" and 0 < at_it.counterexample.square() <= verdict.sampled_level
 
 
 # ---- quotients -----------------------------------------------------------------------------------------------------
