@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +16,7 @@ from ctrlnet.prover.equilibrium import Neighbourhood, neighbourhood, refuted
 from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.model import Model
 from ctrlnet.prover.ray_refutation import ray_refutation
-from ctrlnet.prover.rays import ray_neighbourhood
-
-Found = TypeVar("Found")
+from ctrlnet.prover.rays import Claim, Corners, ray_claim, ray_neighbourhood
 
 
 @dataclass(frozen=True)
@@ -142,15 +139,16 @@ class Loop:
 
     def refuted(self) -> tuple[str, Tensor] | None:
         """Why no level is true, and a state near x* that shows it."""
-        return self._along_rays(ray_refutation) if self.kinked else refuted(self)
+        return ray_refutation(*self._rays) if self.kinked else refuted(self)
 
     def _by_rays(self) -> Neighbourhood | None:
-        found = self._along_rays(ray_neighbourhood)
+        found = ray_neighbourhood(*self._rays)
         return None if found is None else Neighbourhood(found.lower, found.upper, found.trees)
 
-    def _along_rays(self, attempt: Callable[..., Found | None]) -> Found | None:
-        """What a proof or a refutation along rays from x* finds."""
-        box, disturbance = self.model.box, self.model.disturbance
-        disturbed = None if disturbance is None else (disturbance.lower, disturbance.upper)
+    @property
+    def _rays(self) -> tuple[Claim, Corners]:
+        """The claim along rays from x*, and the box."""
+        box, D = self.model.box, self.model.disturbance
+        disturbance = None if D is None else (D.lower, D.upper)
         about = self.graph, self.value, self.field, self.equilibrium
-        return attempt(*about, box.lower, box.upper, disturbed, rate=self.rate, kappa=self.kappa)
+        return ray_claim(*about, disturbance, self.rate, self.kappa), (box.lower, box.upper)

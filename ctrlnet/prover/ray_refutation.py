@@ -20,32 +20,17 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ctrlnet.graph import Graph
 from ctrlnet.prover.directions import worst_directions
 from ctrlnet.prover.interval import interval_bounds
 from ctrlnet.prover.ray_rules import Unsuited
-from ctrlnet.prover.rays import Claim, Corners, quotients_of, ray_claim
+from ctrlnet.prover.rays import Claim, Corners, quotients_of
 
 SIZES = (2.0**-12, 2.0**-20, 2.0**-28)  # of R, over the distance from x* to the box: kinks may pass near x*
 
 
-def ray_refutation(
-    graph: Graph,
-    value: int,
-    field: int,
-    equilibrium: tuple[Fraction, ...],
-    lower: Tensor,
-    upper: Tensor,
-    disturbance: Corners | None = None,
-    rate: Fraction | None = None,
-    kappa: Fraction | None = None,
-) -> tuple[str, Tensor] | None:
-    """Why no level is true, and the point (x* + δ, d) of the ray that shows it; None if none is found.
-
-    The arguments are those of `ray_neighbourhood`.
-    """
-    claim = ray_claim(graph, value, field, equilibrium, lower, disturbance, rate, kappa)
-    reach = torch.minimum(claim.center - lower, upper - claim.center)
+def ray_refutation(claim: Claim, box: Corners) -> tuple[str, Tensor] | None:
+    """Why no level is true, and the point (x* + δ, d) of the ray that shows it; None if none is found."""
+    reach = torch.minimum(claim.center - box[0], box[1] - claim.center)
     if (u := _worst(claim, SIZES[-1] * reach)) is None:
         return None
     for size in SIZES:

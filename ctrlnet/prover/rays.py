@@ -77,54 +77,40 @@ class Claim(NamedTuple):
         return torch.tensor([float(value) for value in self.about], dtype=torch.float64)
 
 
-def ray_neighbourhood(
-    graph: Graph,
-    value: int,
-    field: int,
-    equilibrium: tuple[Fraction, ...],
-    lower: Tensor,
-    upper: Tensor,
-    disturbance: Corners | None = None,
-    rate: Fraction | None = None,
-    kappa: Fraction | None = None,
-    budget: Budget | None = None,
-    further: Callable[[Tensor, Tensor], Corners] | None = None,
-) -> RayNeighbourhood | None:
-    """The largest R tried, inside the box [lower, upper], on which the claim is proved along all rays; None if none.
-
-    Args:
-        graph: over inputs (x, d, s); `value` is V(x), `field` F(x, d, s), a flow for a `rate`, a map for a `kappa`.
-        disturbance: the corners of D; None where there is no d.
-        budget: limits of this search alone.
-        further: the corners of S for those of R, NaN where there is none; None where there is no s.
-    """
-    claim = ray_claim(graph, value, field, equilibrium, lower, disturbance, rate, kappa, further)
-    half = _largest(claim, lower, upper)
-    if half is None:
-        return None
-    return _tried(claim, half, (lower, upper), budget or Budget(seconds=20.0, boxes=400_000))
-
-
 def ray_claim(
     graph: Graph,
     value: int,
     field: int,
     equilibrium: tuple[Fraction, ...],
-    lower: Tensor,
-    disturbance: Corners | None,
-    rate: Fraction | None,
-    kappa: Fraction | None,
+    disturbance: Corners | None = None,
+    rate: Fraction | None = None,
+    kappa: Fraction | None = None,
     further: Callable[[Tensor, Tensor], Corners] | None = None,
 ) -> Claim:
-    """The claim about V and F, arguments as above."""
-    d = disturbance or (lower[:0], lower[:0])
+    """The claim about V and F.
+
+    Args:
+        graph: over inputs (x, d, s); `value` is V(x), `field` F(x, d, s), a flow for a `rate`, a map for a `kappa`.
+        disturbance: the corners of D; None where there is no d.
+        further: the corners of S for those of R, NaN where there is none; None where there is no s.
+    """
+    none, n = torch.empty(0, dtype=torch.float64), len(equilibrium)
+    d = disturbance or (none, none)
 
     def around(low: Tensor, high: Tensor) -> Corners:
-        s = further(low, high) if further else (low[:0], low[:0])
+        s = further(low, high) if further else (none, none)
         return torch.cat((low, d[0], s[0])), torch.cat((high, d[1], s[1]))
 
-    margin = _margin(graph, value, field, len(equilibrium), rate, kappa)
-    return Claim(*margin, equilibrium, rate, kappa, around, len(lower) + len(d[0]))
+    return Claim(*_margin(graph, value, field, n, rate, kappa), equilibrium, rate, kappa, around, n + len(d[0]))
+
+
+def ray_neighbourhood(claim: Claim, box: Corners, budget: Budget | None = None) -> RayNeighbourhood | None:
+    """The largest R tried, inside the box, on which the claim is proved along all rays; None if none.
+
+    budget: limits of this search alone.
+    """
+    half = _largest(claim, *box)
+    return None if half is None else _tried(claim, half, box, budget or Budget(seconds=20.0, boxes=400_000))
 
 
 def _tried(claim: Claim, half: Tensor, box: Corners, budget: Budget) -> RayNeighbourhood | None:

@@ -19,7 +19,7 @@ from ctrlnet.graph import Graph
 from ctrlnet.prover.disturbed_flow import DisturbedFlow
 from ctrlnet.prover.equilibrium import Neighbourhood, added
 from ctrlnet.prover.interval import Interval
-from ctrlnet.prover.rays import Corners, ray_neighbourhood
+from ctrlnet.prover.rays import Corners, ray_claim, ray_neighbourhood
 from ctrlnet.prover.sampled_equilibrium import Slopes, slopes
 
 if TYPE_CHECKING:
@@ -33,15 +33,14 @@ def sampled_rays(loop: SampledLoop) -> Neighbourhood | None:
     """The largest R tried, inside the box, on which V falls in a period along all rays from x*; None if none."""
     box, D = loop.model.box, loop.model.disturbance
     P = changes(loop, NEAR * torch.minimum(loop.about - box.lower, box.upper - loop.about))
-    found = ray_neighbourhood(
+    claim = ray_claim(
         *map_of(loop, P),
         loop.equilibrium,
-        box.lower,
-        box.upper,
         None if D is None else (D.lower, D.upper),
         kappa=1 - loop.shrinkage,
         further=lambda lower, upper: matrices(loop, lower, upper, P),
     )
+    found = ray_neighbourhood(claim, (box.lower, box.upper))
     return None if found is None else Neighbourhood(found.lower, found.upper, found.trees)
 
 

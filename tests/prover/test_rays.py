@@ -73,7 +73,7 @@ def test_false_claims_are_refuted_along_a_ray(name: str) -> None:
 
 
 def refuted(case: Kinked) -> tuple[str, Tensor] | None:
-    return ray_refutation(*case.graph(), case.at, *case.corners, case.disturbance, rate=case.rate, kappa=case.kappa)
+    return ray_refutation(case.claim(), case.corners)
 
 
 def fails(case: Kinked, point: Tensor, t: float) -> bool:

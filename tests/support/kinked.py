@@ -19,7 +19,7 @@ from ctrlnet.checker.leaves import Effort
 from ctrlnet.graph import Graph, trace
 from ctrlnet.prover import Budget
 from ctrlnet.prover.certificate import graph_document
-from ctrlnet.prover.rays import RayNeighbourhood, ray_neighbourhood
+from ctrlnet.prover.rays import Claim, RayNeighbourhood, ray_claim, ray_neighbourhood
 
 Function = Callable[[Tensor], Tensor]
 BUDGET = Budget(seconds=60.0, boxes=20_000)
@@ -79,10 +79,11 @@ class Kinked:
             found.append(Evaluator(read_graph(json.loads(json.dumps(document)), inputs, "f"), inputs))
         return found[0], found[1]
 
+    def claim(self) -> Claim:
+        return ray_claim(*self.graph(), self.at, self.disturbance, self.rate, self.kappa)
+
     def proved(self, budget: Budget = BUDGET) -> RayNeighbourhood | None:
-        return ray_neighbourhood(
-            *self.graph(), self.at, *self.corners, self.disturbance, rate=self.rate, kappa=self.kappa, budget=budget
-        )
+        return ray_neighbourhood(self.claim(), self.corners, budget)
 
     def confirm(self, lower: Tensor, upper: Tensor, trees: object) -> Effort:
         """The checker's answer; raises `Unconfirmed`."""
