@@ -234,10 +234,13 @@ def _norm(a: Ray, groups: int) -> Triple:
 
 
 def _selected(c: Ray, a: Ray, b: Ray) -> Triple:
-    """a where c > 0, b where c < 0; where c may be 0 both quotients, if both have one base, and no motion."""
+    """a where c > 0, b where c < 0; where c may be 0 both quotients, if both have one base, and no motion.
+
+    Undefined where c may be, whatever its sign at x* is by its form: log(d) x is no number for d < 0.
+    """
     side, zero = c.side, c.vanishes
     above, below = side.lo > 0, side.hi < 0
     agree = np.array([p == q for p, q in zip(a.exact, b.exact, strict=True)], dtype=bool)
-    jumps = np.where(zero, ~agree, ~(above | below))
+    jumps = np.where(zero, ~agree, ~(above | below)) | np.isnan(c.range.lo) | np.isnan(c.range.hi)
     base, quotient, motion = each(lambda p, q: choose(above, p, below, q, p.hull(q)), a.forms, b.forms)
     return base.undefined(jumps), quotient.undefined(jumps), motion.undefined(jumps | ~(above | below))

@@ -68,17 +68,21 @@ def _norm(graph: Graph, node: Node, number: int, y: Sequence[int]) -> int:
 
 
 def _select(graph: Graph, node: Node, number: int, y: Sequence[int]) -> int:
-    """The tangent of the branch that is taken, and jump(c), unless c stands still.
+    """The tangent of the branch that is taken, and (a - b) jump(c) y_c where c can be zero, unless c stands still.
 
-    With c > 0 on a neighbourhood f = a there, however c and b change. Where c can be zero, f may jump by a - b as c
-    changes, which makes the tangent unbounded as jump(c) is. So (a - b) jump(c) y_c is within jump(c), which reads
-    neither a branch that is not taken nor y_c, that may be unbounded too: in the second derivatives of |u| - 1, say.
+    With c > 0 on a neighbourhood f = a there, however c and b change. So the second term is gated by two choices, 0 for
+    c > 0 and for c < 0: it reads a branch that is not taken, and y_c, both of which may be unbounded or undefined, as
+    in the second derivatives of where(|u| > 1, sign(u), u). Its factors stay, so that it cancels only with itself.
     """
-    branch = graph.select(node.arguments[0], y[1], y[2])
+    c, a, b = node.arguments
+    branch = graph.select(c, y[1], y[2])
     held = graph.held(y[0])
     if held and held.all_equal(0):
         return branch
-    return graph.binary("add", graph.unary("jump", node.arguments[0]), branch)
+    none, height = graph.constant([0] * node.size), graph.binary("mul", graph.binary("sub", a, b), y[0])
+    jump = graph.binary("mul", height, graph.unary("jump", c))
+    at_zero = graph.select(c, none, graph.select(graph.unary("neg", c), none, jump))
+    return graph.binary("add", at_zero, branch)
 
 
 RULES: dict[str, Rule] = {

@@ -128,6 +128,23 @@ def test_a_sign_that_is_taken_at_zero_is_unbounded() -> None:
             assert not (found.lower.item() > -math.inf or found.upper.item() < math.inf)
 
 
+@pytest.mark.parametrize("heights", [((2, 1), (5, 1)), ((1, 3), (2, 1)), ((2, 1), (3, 1))])
+@pytest.mark.parametrize("operation", ["sub", "add", "mul"])
+def test_jumps_at_one_place_do_not_cancel(operation: str, heights: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    """Two choices by one condition jump by heights of their own; so does what is made of them here."""
+    graph = Graph(1)
+    one, other = (graph.select(graph.input, constant(graph, a), constant(graph, b)) for a, b in heights)
+    for found in bounds(graph, gradient(graph, graph.binary(operation, one, other)), -0.5, 0.5):
+        assert not (found.lower.item() > -math.inf or found.upper.item() < math.inf)
+
+
+def test_the_product_of_two_jumps_has_no_sign() -> None:
+    graph = Graph(1)
+    up, down = (graph.select(graph.input, constant(graph, a), constant(graph, 3 - a)) for a in (2, 1))
+    for found in bounds(graph, graph.binary("mul", gradient(graph, up), gradient(graph, down)), -0.5, 0.5):
+        assert not found.lower.item() > -math.inf
+
+
 @pytest.mark.parametrize("operation", ["sqrt", "log"])
 def test_a_product_of_a_choice_with_what_is_undefined_stays_undefined(operation: str) -> None:
     """select(x, x, 0) √x has no value for x < 0, though its first factor is zero there; nor has its derivative."""

@@ -117,3 +117,32 @@ def test_no_forged_certificate_is_confirmed(name: str) -> None:
     assert violation(document, 0) is not None  # false indeed
     report = check_bytes(rehashed({**document, "assumptions": [], "provenance": None}))
     assert report.status in ("rejected", "undecided"), report
+
+
+@pytest.mark.parametrize(
+    ("factor", "entry"),
+    [("log", "d"), ("sqrt", "d"), ("reciprocal", "d"), ("log", "number"), ("sqrt", "number")],
+)
+def test_a_choice_by_what_is_no_number_has_no_value(factor: str, entry: str) -> None:
+    """x' = select(c, -x, -2x), V = |x|, where c = x φ(d) is no number for d <= 0, and that of x φ(-sin 1) at no x."""
+    of = [["take", [0], [1]]] if entry == "d" else [constant("1"), ["sin", [1], None], ["neg", [2], None]]
+    x = len(of) + 1
+    nodes = [PLANE if entry == "d" else INPUT, *of, ["take", [0], [0]]]
+    scale = ["div", [x, x - 1], None] if factor == "reciprocal" else [factor, [x - 1], None]
+    nodes += [scale, ["mul", [x, x + 1], None] if factor != "reciprocal" else ["neg", [x + 1], None]]
+    nodes += [["neg", [x], None], ["add", [x + 3, x + 3], None], ["select", [x + 2, x + 3, x + 4], None]]
+    document: Document = {
+        "statement": {
+            "kind": "exponential_stability",
+            "box": box("1"),
+            "equilibrium": ["0"],
+            "rate": "1/10",
+            "level": "1/2",
+        },
+        "graphs": {"V": graph(INPUT, ["abs", [0], None]), "F": graph(*nodes)},
+        "proof": {"equilibrium": RAYS, "interior": "e", "faces": [["x", "x"]]},
+    }
+    if entry == "d":
+        document["statement"]["disturbance"] = box("1")
+    report = check_bytes(rehashed({**document, "assumptions": [], "provenance": None}))
+    assert report.status in ("rejected", "undecided") and "unreadable" not in report.reason, report
